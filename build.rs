@@ -1,0 +1,38 @@
+//! proto -> OUT_DIR, and nothing else: messages and stubs of CRI v1 and of the containerd services we call, and the
+//! descriptor set from which the wire table is made.
+
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+
+    let mut files = protos_below(Path::new("proto"))?;
+    files.sort();
+    let descriptors = protox::compile(&files, ["proto"])?;
+    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+
+    tonic_prost_build::configure()
+        // Sorted maps: the order in which protojson prints them.
+        .btree_map(".")
+        // The connection is ours (endpoint::connect), tonic's is not compiled in.
+        .build_transport(false)
+        .build_client(true)
+        .build_server(std::env::var_os("CARGO_FEATURE_DEMO").is_some())
+        .include_file("services.rs")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn protos_below(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(protos_below(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,134 @@
+//! The plan: for one image reference, which hosts a runtime asks, in which order, and how.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What one runtime would do to pull one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// The image as it was typed.
+    pub image: String,
+    /// The same, normalised: `docker.io/library/nginx:latest`.
+    pub reference: String,
+    /// Name and version of the runtime whose rules were applied: `containerd@1.6.20`.
+    pub runtime: String,
+    /// The endpoints in the order in which they are asked; neighbours with equal method and URL are merged.
+    pub endpoints: Vec<RouteEndpoint>,
+    /// Why the pull cannot even start, if so.
+    pub fatal: Option<String>,
+}
+
+/// One endpoint on a [`Route`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteEndpoint {
+    /// The method of the first manifest request.
+    pub method: Method,
+    /// The first manifest request sent there for this image, with `?ns=` exactly when the runtime sends it.
+    pub url: String,
+    /// The phases of a pull in which this endpoint can be asked.
+    pub phases: Vec<Phase>,
+    /// How its certificate is judged.
+    pub tls: TlsPolicy,
+    /// What is tried on the same host when TLS does not answer.
+    pub fallback: Option<Fallback>,
+    /// Where credentials would come from; never the credentials.
+    pub auth: AuthPolicy,
+    /// Names of the headers that the configuration adds to every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// Why this endpoint is on the list, in one clause.
+    pub why: String,
+    /// Where that is written.
+    pub source: Source,
+}
+
+/// The request that a runtime sends first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// containerd resolves with HEAD.
+    Head,
+    /// CRI-O and dockerd fetch the manifest at once.
+    Get,
+}
+
+/// A part of a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// From the name to a digest.
+    Resolve,
+    /// Manifests by digest and blobs.
+    Fetch,
+}
+
+/// How TLS is spoken with an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsPolicy {
+    /// Whether the certificate is verified.
+    pub verify: bool,
+    /// Certificate authorities trusted beside the system's, as paths on the node.
+    pub ca: Vec<PathBuf>,
+    /// The client certificate offered, as paths on the node.
+    pub client_cert: Option<ClientCert>,
+}
+
+/// A client certificate and its key, which may be one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCert {
+    /// PEM file of the certificate.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// What is tried after TLS failed at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// The same request in plain HTTP.
+    Http,
+}
+
+/// Where credentials for an endpoint come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthPolicy {
+    /// The source that the runtime would use first.
+    pub source: AuthSource,
+}
+
+/// A source of credentials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthSource {
+    /// There are none.
+    #[default]
+    None,
+    /// They came with the pull request (imagePullSecrets, `--creds`).
+    Request,
+    /// The runtime's configuration (`registry.configs.*.auth`).
+    Config,
+    /// An `Authorization` header in the configuration.
+    Header,
+    /// An auth file (CRI-O's `global_auth_file`).
+    Authfile,
+}
+
+/// Where a decision was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    /// A line of a file. Lines count from 1.
+    File {
+        /// The path as the node sees it.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+    },
+    /// A rule of the runtime itself.
+    Builtin,
+}
