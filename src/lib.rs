@@ -1,4 +1,6 @@
 //! criscope tells the truth about the container runtime of a Kubernetes node.
 
+pub mod client;
 pub mod cri;
+pub mod endpoint;
 pub mod registry;

@@ -1,0 +1,117 @@
+//! containerd's own services, which share the socket with CRI: what the daemon has loaded, and names in its image
+//! store one at a time (CRI's RemoveImage takes every name of an image).
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
+
+use super::Error;
+use crate::cri::containerd::services::images::v1 as images;
+use crate::cri::containerd::services::introspection::v1 as introspection;
+use crate::endpoint::Endpoint;
+use crate::endpoint::connect::{Connection, ORIGIN};
+
+/// The namespace in which containerd keeps what CRI made.
+pub const CRI_NAMESPACE: &str = "k8s.io";
+
+/// A client of containerd's own services.
+#[derive(Debug, Clone)]
+pub struct Containerd {
+    endpoint: Endpoint,
+    connection: Connection,
+    deadline: Duration,
+}
+
+impl Containerd {
+    pub(super) fn new(endpoint: Endpoint, connection: Connection, deadline: Duration) -> Self {
+        Self {
+            endpoint,
+            connection,
+            deadline,
+        }
+    }
+
+    /// `Introspection.Plugins`: every plugin with the error of its start, if it failed.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`super::Kind::UnknownService`] where the peer is not containerd.
+    pub async fn plugins(&self) -> Result<Vec<introspection::Plugin>, Error> {
+        let mut client = introspection::introspection_client::IntrospectionClient::with_origin(
+            self.connection.clone(),
+            origin(),
+        );
+        let call = client.plugins(introspection::PluginsRequest::default());
+        Ok(self.answer("Introspection.Plugins", call).await?.plugins)
+    }
+
+    /// `Introspection.Server`: the daemon's pid and the deprecated features it saw in use.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn server(&self) -> Result<introspection::ServerResponse, Error> {
+        let mut client = introspection::introspection_client::IntrospectionClient::with_origin(
+            self.connection.clone(),
+            origin(),
+        );
+        self.answer("Introspection.Server", client.server(())).await
+    }
+
+    /// `Images.List` in a namespace: every name in the image store.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn images(&self, namespace: &str) -> Result<Vec<images::Image>, Error> {
+        let mut client =
+            images::images_client::ImagesClient::with_origin(self.connection.clone(), origin())
+                .max_decoding_message_size(usize::MAX);
+        let call = client.list(within(namespace, images::ListImagesRequest::default()));
+        Ok(self.answer("Images.List", call).await?.images)
+    }
+
+    /// `Images.Delete` of one name in a namespace. Content goes only when no other name holds it; the garbage collector
+    /// has run when this returns.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`super::Kind::NotFound`] if there is no such name.
+    pub async fn delete_image(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        let mut client =
+            images::images_client::ImagesClient::with_origin(self.connection.clone(), origin());
+        let request = images::DeleteImageRequest {
+            name: name.to_owned(),
+            sync: true,
+            ..Default::default()
+        };
+        self.answer("Images.Delete", client.delete(within(namespace, request)))
+            .await
+    }
+
+    async fn answer<T>(
+        &self,
+        rpc: &'static str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.deadline, call).await {
+            Err(_) => Err(Error::Deadline {
+                rpc,
+                endpoint: self.endpoint.clone(),
+                deadline: self.deadline,
+            }),
+            Ok(Err(status)) => Err(Error::from_status(rpc, &self.endpoint, &status)),
+            Ok(Ok(response)) => Ok(response.into_inner()),
+        }
+    }
+}
+
+fn origin() -> http::Uri {
+    http::Uri::from_static(ORIGIN)
+}
+
+/// A request with containerd's namespace header.
+fn within<T>(namespace: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Ok(value) = MetadataValue::try_from(namespace) {
+        request.metadata_mut().insert("containerd-namespace", value);
+    }
+    request
+}

@@ -1,0 +1,138 @@
+//! gRPC status -> our error, in one place.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use crate::endpoint::{Endpoint, connect};
+
+/// Why a call had no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error("cannot reach the container runtime at `{endpoint}`")]
+    Connect {
+        /// Who was to be reached.
+        endpoint: Endpoint,
+        /// What connect() said.
+        #[source]
+        source: connect::Error,
+    },
+    /// The call was sent and came back with a status.
+    #[error("{rpc} at `{endpoint}`: {message}")]
+    Status {
+        /// Name of the RPC, as in the proto.
+        rpc: &'static str,
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// The class of the failure.
+        kind: Kind,
+        /// The runtime's own words.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("{rpc} at `{endpoint}` did not answer within {deadline:?}")]
+    Deadline {
+        /// Name of the RPC, as in the proto.
+        rpc: &'static str,
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The answer is not the message it should be.
+    #[error("the answer to {rpc} from `{endpoint}` cannot be decoded")]
+    Decode {
+        /// Name of the RPC, as in the proto.
+        rpc: &'static str,
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// Where decoding stopped.
+        #[source]
+        source: prost::DecodeError,
+    },
+}
+
+/// The class of a failed call: what a caller may want to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The service as a whole is not served: `unknown service …`.
+    UnknownService,
+    /// The service is there, this RPC is not.
+    UnknownMethod,
+    /// The object does not exist.
+    NotFound,
+    /// The object is in a state that forbids it, or exists already.
+    Precondition,
+    /// The request is malformed.
+    InvalidArgument,
+    /// The connection broke, or the peer does not speak gRPC.
+    Unavailable,
+    /// The answer is larger than somebody's limit.
+    TooLarge,
+    /// The runtime's own deadline passed.
+    Deadline,
+    /// Credentials or permissions.
+    Denied,
+    /// Everything else.
+    Other(Code),
+}
+
+impl Error {
+    /// The class of the failure, where a runtime gave one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Error::Status { kind, .. } => Some(*kind),
+            Error::Deadline { .. } => Some(Kind::Deadline),
+            Error::Connect { .. } | Error::Decode { .. } => None,
+        }
+    }
+
+    /// Whether trying again soon may help: the peer was busy or just starting.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Status { kind, .. } => *kind == Kind::Unavailable,
+            Error::Connect {
+                source: connect::Error::Handshake(_),
+                ..
+            } => true,
+            Error::Connect { .. } | Error::Deadline { .. } | Error::Decode { .. } => false,
+        }
+    }
+
+    pub(super) fn from_status(rpc: &'static str, endpoint: &Endpoint, status: &Status) -> Self {
+        Error::Status {
+            rpc,
+            endpoint: endpoint.clone(),
+            kind: Kind::of(status),
+            message: match status.message() {
+                "" => status.code().description().to_owned(),
+                message => message.to_owned(),
+            },
+        }
+    }
+}
+
+impl Kind {
+    fn of(status: &Status) -> Self {
+        match status.code() {
+            // grpc-go: "unknown service runtime.v1.RuntimeService" and "unknown method RuntimeConfig for service …".
+            Code::Unimplemented if status.message().starts_with("unknown service") => {
+                Kind::UnknownService
+            }
+            Code::Unimplemented => Kind::UnknownMethod,
+            Code::NotFound => Kind::NotFound,
+            Code::FailedPrecondition | Code::AlreadyExists => Kind::Precondition,
+            Code::InvalidArgument => Kind::InvalidArgument,
+            Code::Unavailable => Kind::Unavailable,
+            Code::ResourceExhausted | Code::OutOfRange => Kind::TooLarge,
+            Code::DeadlineExceeded => Kind::Deadline,
+            Code::PermissionDenied | Code::Unauthenticated => Kind::Denied,
+            // hyper's own failures (connection closed, reset, not HTTP/2) arrive as Unknown with a source.
+            Code::Unknown | Code::Internal if std::error::Error::source(status).is_some() => {
+                Kind::Unavailable
+            }
+            code => Kind::Other(code),
+        }
+    }
+}
