@@ -3,4 +3,6 @@
 pub mod client;
 pub mod cri;
 pub mod endpoint;
+pub mod error;
 pub mod registry;
+pub mod settings;

@@ -1,0 +1,195 @@
+//! The error as the user meets it: what kind it is, what was being done, why it failed, what can be done about it.
+//!
+//! Rooms have their own error types; here they become one. A hint is computed from the type, never from the text.
+
+use std::fmt;
+use std::process;
+
+use crate::client;
+use crate::endpoint::{self, connect};
+
+/// How the process ends. Scripts rely on these numbers; see `docs/exit-codes.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; warnings are fine.
+    Success,
+    /// What was asked for failed, or something is wrong with the node.
+    Failure,
+    /// The command line cannot be understood.
+    Usage,
+    /// Nothing could be found out, for example because no runtime answers.
+    Undetermined,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+    /// The exit code of a command that was run in a container.
+    Remote(u8),
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+            Exit::Undetermined => 3,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+            Exit::Remote(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// What went wrong, in the user's terms.
+#[derive(Debug)]
+pub struct Error {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Error {
+    /// Something failed.
+    pub fn failure(message: impl fmt::Display) -> Self {
+        Self::with_exit(Exit::Failure, message)
+    }
+
+    /// The user asked for something that makes no sense.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::with_exit(Exit::Usage, message)
+    }
+
+    /// It could not be found out.
+    pub fn undetermined(message: impl fmt::Display) -> Self {
+        Self::with_exit(Exit::Undetermined, message)
+    }
+
+    fn with_exit(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds what one can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// Adds a hint where there is one.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<impl fmt::Display>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
+    /// Adds the cause and its causes.
+    #[must_use]
+    pub fn because(mut self, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            let text = error.to_string();
+            // Some libraries repeat their source in their own text.
+            if self.causes.last() != Some(&text) {
+                self.causes.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// Says what was being done, in front of the message.
+    #[must_use]
+    pub fn while_doing(mut self, doing: impl fmt::Display) -> Self {
+        let cause = std::mem::replace(&mut self.message, doing.to_string());
+        self.causes.insert(0, cause);
+        self
+    }
+
+    /// How the process ends because of it.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The headline, without causes and hints.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Why, outermost first.
+    pub fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// What to do.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+impl From<endpoint::Error> for Error {
+    fn from(error: endpoint::Error) -> Self {
+        Self::usage(&error).maybe_hint(error.hint())
+    }
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let exit = match &error {
+            client::Error::Connect { .. } | client::Error::Deadline { .. } => Exit::Undetermined,
+            client::Error::Status { kind, .. } => match kind {
+                client::Kind::UnknownService | client::Kind::Unavailable => Exit::Undetermined,
+                _ => Exit::Failure,
+            },
+            client::Error::Decode { .. } => Exit::Undetermined,
+        };
+        let made = Self::with_exit(exit, &error);
+        let made = match std::error::Error::source(&error) {
+            Some(source) => made.because(source),
+            None => made,
+        };
+        made.maybe_hint(hint_of(&error))
+    }
+}
+
+/// What to do about a call that failed.
+fn hint_of(error: &client::Error) -> Option<String> {
+    match error {
+        client::Error::Connect { endpoint, source: connect::Error::Connect(cause) } => match cause.kind() {
+            std::io::ErrorKind::NotFound => {
+                Some("is the runtime running? `criscope endpoints` lists every known socket".to_owned())
+            }
+            std::io::ErrorKind::PermissionDenied => Some("run as root, or join the group that owns the socket".to_owned()),
+            std::io::ErrorKind::ConnectionRefused => {
+                Some(format!("nobody listens at `{}`: the daemon that made the socket is gone", endpoint.path().display()))
+            }
+            _ => None,
+        },
+        client::Error::Connect { source: connect::Error::Deadline(_), .. } => {
+            Some("the daemon does not accept connections; `-t 10s` waits longer".to_owned())
+        }
+        client::Error::Deadline { .. } => {
+            Some("the runtime is busy or hung; `-t 10s` waits longer, `criscope endpoints` tells which".to_owned())
+        }
+        client::Error::Status { kind: client::Kind::UnknownService, .. } => {
+            Some("`criscope endpoints` tells whether CRI is disabled, failed to load, or never was there".to_owned())
+        }
+        client::Error::Status { kind: client::Kind::UnknownMethod, .. } => {
+            Some("this runtime is older or newer than the call".to_owned())
+        }
+        client::Error::Status { kind: client::Kind::Unavailable, .. } => {
+            Some("`criscope endpoints` tells what listens there".to_owned())
+        }
+        _ => None,
+    }
+}

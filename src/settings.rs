@@ -1,0 +1,295 @@
+//! Flags, environment and `crictl.yaml` become one value, in which every setting knows where it came from.
+//!
+//! Precedence per key: flag, environment, file, default. The file is crictl's: `/etc/crictl.yaml` or what
+//! `CRI_CONFIG_FILE` names. A file that exists and cannot be used is an error, never silence.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Environment variables that criscope reads, with what each is for.
+pub mod env {
+    /// The runtime endpoint, as crictl and the kubelet's documentation name it.
+    pub const RUNTIME_ENDPOINT: &str = "CONTAINER_RUNTIME_ENDPOINT";
+    /// The image endpoint.
+    pub const IMAGE_ENDPOINT: &str = "IMAGE_SERVICE_ENDPOINT";
+    /// The path of the configuration file.
+    pub const CONFIG: &str = "CRI_CONFIG_FILE";
+    /// `user:password` for a pull.
+    pub const CREDS: &str = "CRICTL_CREDS";
+    /// Base64 credentials for a pull.
+    pub const AUTH: &str = "CRICTL_AUTH";
+}
+
+/// Where the configuration file is looked for.
+pub const DEFAULT_FILE: &str = "/etc/crictl.yaml";
+
+/// The deadline of connecting and of ordinary calls.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What was typed before or after the command.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--runtime-endpoint`.
+    pub runtime_endpoint: Option<String>,
+    /// `--image-endpoint`.
+    pub image_endpoint: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// `--debug`.
+    pub debug: bool,
+    /// `--quiet`: no talk on stderr that is not an error.
+    pub quiet: bool,
+}
+
+/// Where a setting was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line.
+    Flag,
+    /// In an environment variable.
+    Env(&'static str),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag => f.write_str("the command line"),
+            Origin::Env(name) => write!(f, "${name}"),
+            Origin::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A setting and where it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Everything that can be set, resolved.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the runtime service is, if somebody said so.
+    pub runtime_endpoint: Option<Setting<String>>,
+    /// Where the image service is, if somebody said so and it belongs to the same runtime.
+    pub image_endpoint: Option<Setting<String>>,
+    /// The deadline of connecting and of ordinary calls.
+    pub timeout: Duration,
+    /// Whether to tell what is being done.
+    pub debug: bool,
+    /// Whether `create` pulls the image first.
+    pub pull_image_on_create: bool,
+    /// Whether `run` leaves the image alone.
+    pub disable_pull_on_run: bool,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// What the user should know about how this came about.
+    pub warnings: Vec<String>,
+}
+
+/// Why the settings cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The named file cannot be read.
+    #[error("cannot read the configuration file `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what crictl's file has to be.
+    #[error("`{path}` is not a valid configuration file: {reason}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// A variable or flag is set to nothing.
+    #[error("the runtime endpoint is set to nothing in {0}")]
+    EmptyEndpoint(Origin),
+}
+
+/// `crictl.yaml`. Numbers are whole seconds, as crictl writes them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    runtime_endpoint: Option<String>,
+    image_endpoint: Option<String>,
+    timeout: Option<i64>,
+    debug: Option<bool>,
+    pull_image_on_create: Option<bool>,
+    disable_pull_on_run: Option<bool>,
+    // crictl's retries: accepted; transient failures are retried by rule, not by number.
+    #[serde(rename = "max-retries")]
+    _max_retries: Option<i64>,
+}
+
+impl Settings {
+    /// Resolves the settings. `variable` looks up an environment variable, `read` the text of a file (`None`: there is
+    /// no such file).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn resolve(
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+        read: impl Fn(&Path) -> std::io::Result<Option<String>>,
+    ) -> Result<Self, Error> {
+        let named = flags.config.clone().or_else(|| variable(env::CONFIG).map(PathBuf::from));
+        let (path, must_exist) = match named {
+            Some(path) => (path, true),
+            None => (PathBuf::from(DEFAULT_FILE), false),
+        };
+        let mut warnings = Vec::new();
+        let (file, found) = match read(&path) {
+            Ok(Some(text)) => (parse(&path, &text)?, Some(path)),
+            Ok(None) if must_exist => {
+                let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                return Err(Error::Read { path, source });
+            }
+            Ok(None) => (File::default(), None),
+            Err(source) if must_exist => return Err(Error::Read { path, source }),
+            // The default file exists and this user may not read it: worth a word, not a failure.
+            Err(source) => {
+                warnings.push(format!("cannot read `{}` ({source}), going on without it", path.display()));
+                (File::default(), None)
+            }
+        };
+        let origin = |path: &Option<PathBuf>| Origin::File(path.clone().unwrap_or_default());
+
+        let runtime_endpoint = first([
+            (flags.runtime_endpoint.clone(), Origin::Flag),
+            (variable(env::RUNTIME_ENDPOINT), Origin::Env(env::RUNTIME_ENDPOINT)),
+            (file.runtime_endpoint.filter(|text| !text.is_empty()), origin(&found)),
+        ]);
+        if let Some(Setting { value, origin }) = &runtime_endpoint
+            && value.trim().is_empty()
+        {
+            return Err(Error::EmptyEndpoint(origin.clone()));
+        }
+        let mut image_endpoint = first([
+            (flags.image_endpoint.clone(), Origin::Flag),
+            (variable(env::IMAGE_ENDPOINT), Origin::Env(env::IMAGE_ENDPOINT)),
+            (file.image_endpoint, origin(&found)),
+        ])
+        .filter(|setting| !setting.value.trim().is_empty());
+        // A runtime named on the command line and images from another runtime's file would be two nodes in one answer.
+        if let (Some(runtime), Some(image)) = (&runtime_endpoint, &image_endpoint)
+            && !matches!(runtime.origin, Origin::File(_))
+            && matches!(image.origin, Origin::File(_))
+            && runtime.value != image.value
+        {
+            warnings.push(format!(
+                "the image endpoint `{}` from {} is not used, because the runtime endpoint comes from {}",
+                image.value, image.origin, runtime.origin
+            ));
+            image_endpoint = None;
+        }
+        let timeout = match (flags.timeout, file.timeout) {
+            (Some(timeout), _) if !timeout.is_zero() => timeout,
+            (_, Some(seconds)) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
+            _ => DEFAULT_TIMEOUT,
+        };
+        Ok(Self {
+            runtime_endpoint,
+            image_endpoint,
+            timeout,
+            debug: flags.debug || file.debug.unwrap_or(false),
+            pull_image_on_create: file.pull_image_on_create.unwrap_or(false),
+            disable_pull_on_run: file.disable_pull_on_run.unwrap_or(false),
+            file: found,
+            warnings,
+        })
+    }
+}
+
+/// The first setting that was made.
+fn first<const N: usize>(candidates: [(Option<String>, Origin); N]) -> Option<Setting<String>> {
+    candidates.into_iter().find_map(|(value, origin)| value.map(|value| Setting { value, origin }))
+}
+
+fn parse(path: &Path, text: &str) -> Result<File, Error> {
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| Error::Parse { path: path.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: Flags, variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, Error> {
+        Settings::resolve(
+            &flags,
+            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+            |_| Ok(file.map(str::to_owned)),
+        )
+    }
+
+    fn endpoint(settings: &Settings) -> Option<(&str, String)> {
+        settings.runtime_endpoint.as_ref().map(|s| (s.value.as_str(), s.origin.to_string()))
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file() {
+        let file = Some("runtime-endpoint: unix:///file.sock\ntimeout: 7\n");
+        let variables = [("CONTAINER_RUNTIME_ENDPOINT", "unix:///env.sock")];
+        let flags = Flags { runtime_endpoint: Some("unix:///flag.sock".into()), ..Flags::default() };
+
+        let settings = resolve(flags, &variables, file).unwrap();
+        assert_eq!(endpoint(&settings), Some(("unix:///flag.sock", "the command line".to_owned())));
+        assert_eq!(settings.timeout, Duration::from_secs(7));
+
+        let settings = resolve(Flags::default(), &variables, file).unwrap();
+        assert_eq!(endpoint(&settings), Some(("unix:///env.sock", "$CONTAINER_RUNTIME_ENDPOINT".to_owned())));
+
+        let settings = resolve(Flags::default(), &[], file).unwrap();
+        assert_eq!(endpoint(&settings), Some(("unix:///file.sock", "/etc/crictl.yaml".to_owned())));
+
+        let settings = resolve(Flags::default(), &[], None).unwrap();
+        assert_eq!(endpoint(&settings), None);
+        assert_eq!(settings.timeout, DEFAULT_TIMEOUT);
+    }
+
+    #[test]
+    fn an_image_endpoint_of_another_runtime_is_dropped_with_a_word() {
+        let file = Some("runtime-endpoint: unix:///a.sock\nimage-endpoint: unix:///a.sock\n");
+        let flags = Flags { runtime_endpoint: Some("unix:///b.sock".into()), ..Flags::default() };
+        let settings = resolve(flags, &[], file).unwrap();
+        assert_eq!(settings.image_endpoint, None);
+        assert_eq!(settings.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_key_is_named() {
+        let error = resolve(Flags::default(), &[], Some("runtime_endpoint: unix:///a.sock\n")).unwrap_err();
+        assert!(error.to_string().contains("runtime_endpoint"), "{error}");
+        assert!(error.to_string().contains("/etc/crictl.yaml"), "{error}");
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let flags = Flags { config: Some("/nosuch.yaml".into()), ..Flags::default() };
+        assert!(matches!(resolve(flags, &[], None), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn an_endpoint_set_to_nothing_is_an_error() {
+        let variables = [("CONTAINER_RUNTIME_ENDPOINT", "")];
+        assert!(matches!(resolve(Flags::default(), &variables, None), Err(Error::EmptyEndpoint(_))));
+    }
+}
