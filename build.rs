@@ -1,10 +1,14 @@
-//! proto -> OUT_DIR, and nothing else: messages and stubs of CRI v1 and of the containerd services we call, and the
-//! descriptor set from which the wire table is made.
+//! proto -> OUT_DIR, and nothing else: messages and stubs of CRI v1 and of the containerd services we call, the
+//! descriptor set, and the wire table that is made from it.
 
 use std::path::{Path, PathBuf};
 
+#[path = "build/table.rs"]
+mod table;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
     let mut files = protos_below(Path::new("proto"))?;
@@ -14,10 +18,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out.join("descriptors.bin"),
         prost::Message::encode_to_vec(&descriptors),
     )?;
+    std::fs::write(out.join("table.rs"), table::source(&descriptors)?)?;
 
     tonic_prost_build::configure()
         // Sorted maps: the order in which protojson prints them.
         .btree_map(".")
+        // Passwords and tokens; `cri` shows these messages without them.
+        .skip_debug(["runtime.v1.AuthConfig"])
         // The connection is ours (endpoint::connect), tonic's is not compiled in.
         .build_transport(false)
         .build_client(true)

@@ -6,3 +6,4 @@ pub mod endpoint;
 pub mod error;
 pub mod registry;
 pub mod settings;
+pub mod wire;
