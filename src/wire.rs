@@ -28,10 +28,12 @@ mod gather;
 pub mod json;
 mod number;
 mod scalar;
+mod split;
 mod table;
 mod value;
 mod walk;
 
+pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};
 pub use value::value;
 pub use walk::{Fault, Fields, Malformed, Value, WireType, elements};

@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
             self.at += 1;
             return Ok(u64::from(byte));
         }
-        let mut varint = Varint::default();
+        let mut varint = Varint::ZERO;
         for (index, &byte) in rest.iter().enumerate() {
             if let Some(number) = varint.push(byte)? {
                 self.at += index + 1;
@@ -273,13 +273,19 @@ pub(super) fn split_tag(tag: u64) -> Result<(u32, u64), Fault> {
 }
 
 /// A number that is arriving byte by byte.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Varint {
     number: u64,
     shift: u32,
 }
 
 impl Varint {
+    /// Nothing has arrived.
+    pub(super) const ZERO: Self = Self {
+        number: 0,
+        shift: 0,
+    };
+
     /// The number, when this was its last byte.
     pub(super) fn push(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
         // The tenth byte has room for one bit.
@@ -311,5 +317,83 @@ impl Groups {
             Some(begun) if begun == number => Ok(self.0.is_empty()),
             _ => Err(Fault::GroupEnd),
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn case(bytes: &[u8], expected: &[Result<(u32, Value), (Fault, usize)>]) {
+        let found: Vec<_> = Fields::new(bytes)
+            .map(|field| field.map_err(|malformed| (malformed.fault, malformed.offset)))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn every_wire_type_is_read() {
+        case(b"", &[]);
+        case(b"\x08\x96\x01", &[Ok((1, Value::Varint(150)))]);
+        case(b"\x12\x02hi", &[Ok((2, Value::Bytes(b"hi")))]);
+        case(b"\x1d\x01\0\0\0", &[Ok((3, Value::Fixed32(1)))]);
+        case(b"\x19\x02\0\0\0\0\0\0\0", &[Ok((3, Value::Fixed64(2)))]);
+        case(
+            b"\x23\x08\x01\x24\x08\x02",
+            &[
+                Ok((4, Value::Group(b"\x08\x01"))),
+                Ok((1, Value::Varint(2))),
+            ],
+        );
+        // The largest numbers there are.
+        case(
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            &[Ok((1, Value::Varint(u64::MAX)))],
+        );
+        case(
+            b"\xf8\xff\xff\xff\x0f\x00",
+            &[Ok(((1 << 29) - 1, Value::Varint(0)))],
+        );
+    }
+
+    #[test]
+    fn faults_are_the_last_item_and_name_the_field() {
+        case(
+            b"\x08\x01\x08",
+            &[Ok((1, Value::Varint(1))), Err((Fault::Truncated, 2))],
+        );
+        case(b"\x08", &[Err((Fault::Truncated, 0))]);
+        case(b"\x80", &[Err((Fault::Truncated, 0))]);
+        case(b"\x0a\x05abc", &[Err((Fault::Truncated, 0))]);
+        case(
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            &[Err((Fault::Truncated, 0))],
+        );
+        case(b"\x0d\0\0", &[Err((Fault::Truncated, 0))]);
+        case(b"\x00\x01", &[Err((Fault::FieldNumber, 0))]);
+        case(b"\x80\x80\x80\x80\x10\x00", &[Err((Fault::FieldNumber, 0))]);
+        case(b"\x0e", &[Err((Fault::WireType, 0))]);
+        case(b"\x0c", &[Err((Fault::GroupEnd, 0))]);
+        case(b"\x0b\x14", &[Err((Fault::GroupEnd, 0))]);
+        case(b"\x0b\x08\x01", &[Err((Fault::Truncated, 0))]);
+        case(
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+            &[Err((Fault::LongNumber, 0))],
+        );
+        case(&[0x0b; 101], &[Err((Fault::GroupDepth, 0))]);
+    }
+
+    #[test]
+    fn elements_are_the_messages_of_one_field() {
+        let found: Result<Vec<_>, _> = elements(b"\x0a\x01a\x08\x01\x12\x01b\x0a\x00", 1).collect();
+        assert_eq!(found, Ok(vec![&b"a"[..], b""]));
+        let found: Vec<_> = elements(b"\x0a\x01a\x0a\x02b", 1).collect();
+        assert_eq!(found[0], Ok(&b"a"[..]));
+        assert!(found[1].is_err() && found.len() == 2);
     }
 }
