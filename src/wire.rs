@@ -24,17 +24,21 @@
 //! # Ok::<(), wire::Malformed>(())
 //! ```
 
+mod encode;
 mod gather;
 pub mod json;
 mod number;
 mod scalar;
 mod split;
 mod table;
+mod unknown;
 mod value;
 mod walk;
 
+pub use encode::{EncodeErrors, Mistake, Problem, encode};
 pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};
+pub use unknown::{Unknown, unknown_fields};
 pub use value::value;
 pub use walk::{Fault, Fields, Malformed, Value, WireType, elements};
 

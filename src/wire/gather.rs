@@ -107,7 +107,7 @@ impl<'a> Gathered<'a> {
             }
         }
         // Stable: equal keys stay in the order of the wire.
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        entries.sort_by_key(|(key, _)| *key);
         entries.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
             if same {

@@ -5,12 +5,17 @@
 //! are. Two liberties: text that is not UTF-8 gets U+FFFD where `protojson` fails, and one space follows a colon where it
 //! has one or two, depending on how the program was built.
 
+mod list;
+mod text;
+
 use std::io::{self, Write as _};
 
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 use thiserror::Error;
 
+pub use self::list::List;
+use self::text::push_text;
 use super::Unset;
 use super::gather::Gathered;
 use super::number::{push_f64, push_i64, push_u64};
@@ -335,90 +340,6 @@ impl<W: io::Write> Writer<W> {
     }
 }
 
-/// Appends text with what JSON demands escaped, and nothing else.
-fn push_text(out: &mut Vec<u8>, bytes: &[u8]) {
-    // No shortcut, so that the compiler looks at many bytes at once; nearly all text is plain.
-    let plain = bytes
-        .iter()
-        .fold(true, |plain, byte| plain & is_plain(*byte));
-    if plain {
-        out.extend_from_slice(bytes);
-        return;
-    }
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            push_character(out, character);
-        }
-        if !chunk.invalid().is_empty() {
-            push_character(out, char::REPLACEMENT_CHARACTER);
-        }
-    }
-}
-
-/// ASCII that stands for itself.
-fn is_plain(byte: u8) -> bool {
-    (byte >= b' ') & (byte < 0x80) & (byte != b'"') & (byte != b'\\')
-}
-
-fn push_character(out: &mut Vec<u8>, character: char) {
-    let short = match character {
-        '"' => b'"',
-        '\\' => b'\\',
-        '\u{8}' => b'b',
-        '\u{c}' => b'f',
-        '\n' => b'n',
-        '\r' => b'r',
-        '\t' => b't',
-        _ => 0,
-    };
-    if short != 0 {
-        out.extend_from_slice(&[b'\\', short]);
-    } else if character < ' ' {
-        let _ = write!(out, "\\u{:04x}", u32::from(character));
-    } else {
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-}
-
-/// Writes a list answer around its elements, which are given one by one: `{"containers": [ … ]}`.
-#[derive(Debug)]
-pub struct List<W> {
-    writer: Writer<W>,
-    element: &'static MessageType,
-}
-
-impl<W: io::Write> List<W> {
-    /// Begins the list that is in this field of this answer; `None` if the field is not a list of messages.
-    pub fn new(mut writer: Writer<W>, ty: &'static MessageType, number: u32) -> Option<Self> {
-        let field = ty.field(number)?;
-        let (Shape::Repeated, Kind::Message(index)) = (field.shape, field.kind) else {
-            return None;
-        };
-        writer.open(b'{');
-        writer.key(field);
-        writer.open(b'[');
-        let element = index.ty();
-        Some(Self { writer, element })
-    }
-
-    /// Writes an element. Of a malformed one nothing is written, unless it is longer than a megabyte; the list can go on.
-    pub fn element(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let element = self.element;
-        self.writer.whole(|writer| {
-            writer.item();
-            writer.message(element, bytes)
-        })
-    }
-
-    /// Ends the list, and the line.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.writer.close(b']');
-        self.writer.close(b'}');
-        self.writer.page.push(b'\n');
-        self.writer.finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
@@ -555,52 +476,6 @@ mod tests {
             "{text}"
         );
         assert!(!format!("{auth:?}").contains("s3cret"));
-    }
-
-    fn list(layout: Layout, elements: &[&[u8]]) -> String {
-        let writer = Writer::new(Vec::new(), layout);
-        let mut list = List::new(writer, cri::ListMetricDescriptorsResponse::TYPE, 1).unwrap();
-        for element in elements {
-            let _ = list.element(element);
-        }
-        String::from_utf8(list.finish().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_list_is_the_document_of_its_answer() {
-        let name = |name: &str| cri::MetricDescriptor {
-            name: name.into(),
-            ..Default::default()
-        };
-        for names in [&[][..], &["a"], &["a", "b"]] {
-            let descriptors: Vec<_> = names.iter().copied().map(name).collect();
-            let elements: Vec<_> = descriptors.iter().map(|it| it.encode_to_vec()).collect();
-            let elements: Vec<_> = elements.iter().map(Vec::as_slice).collect();
-            let answer = cri::ListMetricDescriptorsResponse { descriptors };
-            assert_eq!(list(Layout::Pretty, &elements), pretty(&answer) + "\n");
-        }
-    }
-
-    #[test]
-    fn a_malformed_element_leaves_no_trace_in_the_list() {
-        assert_eq!(
-            list(
-                Layout::Compact,
-                &[b"\x0a\x01a", b"\x0a\x01b\x1a\x09", b"\x0a\x01c"]
-            ),
-            "{\"descriptors\":[{\"name\":\"a\",\"help\":\"\",\"labelKeys\":[]},\
-             {\"name\":\"c\",\"help\":\"\",\"labelKeys\":[]}]}\n"
-        );
-        let error = text(
-            cri::MetricDescriptor::TYPE,
-            b"\x0a\x01b\x1a\x09",
-            Layout::Compact,
-        )
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "malformed runtime.v1.MetricDescriptor: a field is cut off at byte 3"
-        );
     }
 
     #[test]

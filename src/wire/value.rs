@@ -9,78 +9,121 @@ use super::Unset;
 use super::gather::Gathered;
 use super::scalar::{self, Scalar, Scalars};
 use super::table::{Field, Kind, MessageType, Shape};
-use super::walk::{Malformed, Value as WireValue};
+use super::walk::{Fault, Malformed, Value as WireValue};
 
-/// The document of a message.
+/// The most values that one document holds. Empty messages are two bytes on the wire and hundreds in memory, so the size
+/// of an answer does not bound the size of its document; no real answer comes near.
+const MOST_VALUES: usize = 4_000_000;
+
+/// The document of a message. Malformed, or [`Fault::TooLarge`] beyond four million values.
 pub fn value(ty: &MessageType, bytes: &[u8], unset: Unset) -> Result<Value, Malformed> {
-    let known = Gathered::of(ty, bytes)?;
-    let mut object = Map::new();
-    for (index, field) in ty.fields().iter().enumerate() {
-        let value = match field.shape {
-            Shape::Singular => singular(&known, index, field, unset)?,
-            Shape::Repeated => Some(Value::Array(repeated(&known, index, field, unset)?)),
-            Shape::Map => Some(Value::Object(map(&known, index, field, unset)?)),
-        };
-        if let Some(value) = value {
-            object.insert(field.json().to_owned(), value);
+    Builder {
+        unset,
+        left: MOST_VALUES,
+    }
+    .message(ty, bytes)
+}
+
+struct Builder {
+    unset: Unset,
+    /// Values that may still be made.
+    left: usize,
+}
+
+impl Builder {
+    fn message(&mut self, ty: &MessageType, bytes: &[u8]) -> Result<Value, Malformed> {
+        let known = Gathered::of(ty, bytes)?;
+        self.spend(ty, ty.fields().len())?;
+        let mut object = Map::new();
+        for (index, field) in ty.fields().iter().enumerate() {
+            let value = match field.shape {
+                Shape::Singular => self.singular(&known, index, field)?,
+                Shape::Repeated => Some(Value::Array(self.repeated(ty, &known, index, field)?)),
+                Shape::Map => Some(Value::Object(self.map(ty, &known, index, field)?)),
+            };
+            if let Some(value) = value {
+                object.insert(field.json().to_owned(), value);
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn singular(
+        &mut self,
+        known: &Gathered,
+        index: usize,
+        field: &'static Field,
+    ) -> Result<Option<Value>, Malformed> {
+        if !field.kind.can_be_unset() {
+            return Ok(Scalar::of(field.kind, known.last(index)).map(Value::from));
+        }
+        match known.message(index, field) {
+            Some(bytes) => self
+                .one(field.kind, Some(WireValue::Bytes(&bytes)))
+                .map(Some),
+            None if self.unset == Unset::Null => Ok(Some(Value::Null)),
+            None => Ok(None),
         }
     }
-    Ok(Value::Object(object))
-}
 
-fn singular(
-    known: &Gathered,
-    index: usize,
-    field: &'static Field,
-    unset: Unset,
-) -> Result<Option<Value>, Malformed> {
-    if !field.kind.can_be_unset() {
-        return Ok(Scalar::of(field.kind, known.last(index)).map(Value::from));
+    fn repeated(
+        &mut self,
+        ty: &MessageType,
+        known: &Gathered,
+        index: usize,
+        field: &'static Field,
+    ) -> Result<Vec<Value>, Malformed> {
+        let values = known.values(index, field);
+        let mut array = Vec::new();
+        if matches!(field.kind, Kind::Message(_)) {
+            for value in values {
+                self.spend(ty, 1)?;
+                array.push(self.one(field.kind, Some(value))?);
+            }
+        } else {
+            for scalar in Scalars::new(field.kind, values) {
+                self.spend(ty, 1)?;
+                array.push(scalar?.into());
+            }
+        }
+        Ok(array)
     }
-    match known.message(index, field) {
-        Some(bytes) => one(field.kind, Some(WireValue::Bytes(&bytes)), unset).map(Some),
-        None if unset == Unset::Null => Ok(Some(Value::Null)),
-        None => Ok(None),
-    }
-}
 
-fn repeated(
-    known: &Gathered,
-    index: usize,
-    field: &'static Field,
-    unset: Unset,
-) -> Result<Vec<Value>, Malformed> {
-    let values = known.values(index, field);
-    if matches!(field.kind, Kind::Message(_)) {
-        return values
-            .map(|value| one(field.kind, Some(value), unset))
-            .collect();
+    fn map(
+        &mut self,
+        ty: &MessageType,
+        known: &Gathered,
+        index: usize,
+        field: &'static Field,
+    ) -> Result<Map<String, Value>, Malformed> {
+        let mut object = Map::new();
+        for (key, value) in known.entries(index, field)? {
+            self.spend(ty, 1)?;
+            let value = self.one(field.kind, value)?;
+            object.insert(scalar::text(key).into_owned(), value);
+        }
+        Ok(object)
     }
-    Scalars::new(field.kind, values)
-        .map(|scalar| scalar.map(Value::from))
-        .collect()
-}
 
-fn map(
-    known: &Gathered,
-    index: usize,
-    field: &'static Field,
-    unset: Unset,
-) -> Result<Map<String, Value>, Malformed> {
-    let mut object = Map::new();
-    for (key, value) in known.entries(index, field)? {
-        let value = one(field.kind, value, unset)?;
-        object.insert(scalar::text(key).into_owned(), value);
+    /// A single value, a message or not.
+    fn one(&mut self, kind: Kind, found: Option<WireValue>) -> Result<Value, Malformed> {
+        match (kind, found) {
+            (Kind::Message(index), Some(WireValue::Bytes(bytes))) => {
+                self.message(index.ty(), bytes)
+            }
+            (Kind::Message(index), _) => self.message(index.ty(), &[]),
+            _ => Ok(Scalar::of(kind, found).map_or(Value::Null, Value::from)),
+        }
     }
-    Ok(object)
-}
 
-/// A single value, a message or not.
-fn one(kind: Kind, found: Option<WireValue>, unset: Unset) -> Result<Value, Malformed> {
-    match (kind, found) {
-        (Kind::Message(index), Some(WireValue::Bytes(bytes))) => value(index.ty(), bytes, unset),
-        (Kind::Message(index), _) => value(index.ty(), &[], unset),
-        _ => Ok(Scalar::of(kind, found).map_or(Value::Null, Value::from)),
+    fn spend(&mut self, ty: &MessageType, values: usize) -> Result<(), Malformed> {
+        let (fault, offset, message) = (Fault::TooLarge, 0, Some(ty.name()));
+        self.left = self.left.checked_sub(values).ok_or(Malformed {
+            fault,
+            offset,
+            message,
+        })?;
+        Ok(())
     }
 }
 
@@ -135,5 +178,18 @@ mod tests {
         let shown = value(cri::ContainerStats::TYPE, bytes, Unset::Null).unwrap();
         assert_eq!(shown["cpu"], Value::Null);
         assert_eq!(shown["memory"]["psi"], Value::Null);
+    }
+
+    #[test]
+    fn a_document_of_nothing_is_bounded() {
+        let mut builder = Builder {
+            unset: Unset::Omit,
+            left: 30,
+        };
+        let bytes = b"\x0a\x00".repeat(3);
+        let error = builder
+            .message(cri::ListContainersResponse::TYPE, &bytes)
+            .unwrap_err();
+        assert_eq!(error.fault, Fault::TooLarge);
     }
 }

@@ -328,8 +328,10 @@ impl Groups {
 mod tests {
     use super::*;
 
+    type Item<'a> = Result<(u32, Value<'a>), (Fault, usize)>;
+
     #[track_caller]
-    fn case(bytes: &[u8], expected: &[Result<(u32, Value), (Fault, usize)>]) {
+    fn case(bytes: &[u8], expected: &[Item]) {
         let found: Vec<_> = Fields::new(bytes)
             .map(|field| field.map_err(|malformed| (malformed.fault, malformed.offset)))
             .collect();
