@@ -4,6 +4,8 @@ pub mod client;
 pub mod cri;
 pub mod endpoint;
 pub mod error;
+#[cfg(feature = "demo")]
+pub mod fake;
 pub mod registry;
 pub mod settings;
 pub mod wire;

@@ -1,0 +1,62 @@
+//! A node that does not exist: for `criscope demo`, and for tests and benches of what real runtimes cannot be told to do.
+//!
+//! [`node`] is a CRI server on a real unix socket with a believable [`world`] behind it; it records every call and,
+//! by [`rules`], delays, refuses, hangs, lies and breaks. [`socket`] has sockets that are no CRI server at all.
+//! [`registry`] is an image registry with faults. All of them end with their handle and leave nothing behind.
+//!
+//! Behaviour, error codes and texts are those of containerd 1.6 and 2.x, CRI-O 1.37 and cri-dockerd, as far as a
+//! client can see them; the fake starts no process and touches no file but its socket.
+
+pub mod calls;
+mod containerd;
+mod grpc;
+mod http2;
+pub mod node;
+mod rpc;
+pub mod rules;
+mod scratch;
+mod service;
+#[cfg(test)]
+mod tests;
+pub mod world;
+
+pub use node::{Api, Node};
+pub use rules::{Answer, End, Rule};
+pub use world::{CriPlugin, World};
+
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// Why a fake could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket could not be made.
+    #[error("cannot listen at `{}`", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The thread that should serve could not be started.
+    #[error("cannot start a thread for the fake")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The node of `criscope demo`, on a socket in a temporary directory; its [`Node::endpoint`] is the one to ask.
+pub fn demo() -> Result<Node, Error> {
+    Node::builder().world(World::demo()).start()
+}
+
+/// Listens at a path; a socket file that is there already is replaced.
+fn bind(path: &Path) -> Result<UnixListener, Error> {
+    let failed = |source| Error::Socket {
+        path: path.to_owned(),
+        source,
+    };
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    UnixListener::bind(path).map_err(failed)
+}

@@ -1,0 +1,379 @@
+//! One request from path to answer: recorded, judged by the rules, else answered from the world.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, Bytes};
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Frame, Incoming};
+use prost::Message;
+use tokio::sync::{broadcast, mpsc};
+use tonic::Status;
+
+use super::calls::{Call, Calls};
+use super::grpc::{self, Body, BoxError};
+use super::rpc::{self, Reply};
+use super::rules::{Answer, End, Rules};
+use super::world::{CriPlugin, Kind, World};
+use crate::cri;
+
+/// No honest request is larger.
+const REQUEST_LIMIT: usize = 64 << 20;
+
+/// What answers on all connections.
+pub(super) struct Service {
+    pub(super) calls: Calls,
+    pub(super) rules: Rules,
+    pub(super) services: Services,
+    state: Mutex<State>,
+}
+
+/// The world, and its list answers ready to be sent until it changes.
+struct State {
+    world: World,
+    lists: Vec<(String, Bytes, Bytes)>,
+}
+
+/// Which services are served.
+#[derive(Debug, Clone)]
+pub(super) struct Services {
+    pub(super) v1: bool,
+    pub(super) v1alpha2: bool,
+    pub(super) image: bool,
+    pub(super) streaming_lists: bool,
+    pub(super) native: bool,
+    pub(super) only: Option<BTreeSet<String>>,
+}
+
+/// What a call does to its whole connection.
+#[derive(Debug)]
+pub(super) enum Control {
+    /// Close it.
+    Close,
+    /// Write these bytes past HTTP/2 and close it.
+    Raw(Bytes),
+}
+
+/// The connection that a request came on.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) control: mpsc::UnboundedSender<Control>,
+}
+
+/// Every RPC of `proto/`, as its path without the leading slash.
+static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let files = prost_types::FileDescriptorSet::decode(cri::DESCRIPTORS)
+        .unwrap_or_default()
+        .file;
+    let mut known = BTreeSet::new();
+    for file in &files {
+        for service in &file.service {
+            for method in &service.method {
+                known.insert(format!(
+                    "{}.{}/{}",
+                    file.package(),
+                    service.name(),
+                    method.name()
+                ));
+            }
+        }
+    }
+    known
+});
+
+impl Service {
+    pub(super) fn new(world: World, services: Services, rules: Rules) -> Self {
+        let state = Mutex::new(State {
+            world,
+            lists: Vec::new(),
+        });
+        Self {
+            calls: Calls::new(),
+            rules,
+            services,
+            state,
+        }
+    }
+
+    /// Looks at the world or changes it.
+    pub(super) fn world<R>(&self, with: impl FnOnce(&mut World) -> R) -> R {
+        let mut state = self.state();
+        state.lists.clear();
+        with(&mut state.world)
+    }
+
+    /// Answers one request; an error is a reset of its stream.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, BoxError> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let message = Limited::new(body, REQUEST_LIMIT)
+            .collect()
+            .await
+            .map(|body| grpc::unframe(body.to_bytes()))?;
+        let (bytes, malformed) = match message {
+            Ok(bytes) => (bytes, None),
+            Err(status) => (Bytes::new(), Some(status)),
+        };
+        let (service, rpc) = split(&path);
+        let canonical = canonical(service);
+        let asked = self
+            .services
+            .only
+            .as_ref()
+            .is_none_or(|only| only.contains(rpc));
+        let expected =
+            malformed.is_none() && asked && KNOWN.contains(&format!("{canonical}/{rpc}"));
+        self.calls.record(Call {
+            path: path.clone(),
+            headers: head.headers.clone(),
+            request: bytes.clone(),
+            after: std::time::Duration::ZERO,
+            connection: connection.number,
+            expected,
+        });
+        if let Some(status) = malformed {
+            return Ok(grpc::status(&status));
+        }
+        if !asked {
+            return Ok(grpc::status(&Status::unimplemented(format!(
+                "unexpected call of {rpc}"
+            ))));
+        }
+
+        let verdict = self.rules.judge(&path);
+        if !verdict.delay.is_zero() {
+            tokio::time::sleep(verdict.delay).await;
+        }
+        if let Some(mut gate) = verdict.gate {
+            // A gate whose holder is gone is open.
+            let _ = gate.wait_for(|open| *open).await;
+        }
+        match verdict.answer {
+            Some(answer) => scripted(answer, &connection).await,
+            None => {
+                let namespace = head
+                    .headers
+                    .get("containerd-namespace")
+                    .and_then(|value| value.to_str().ok());
+                Ok(self.truth(service, rpc, namespace, bytes))
+            }
+        }
+    }
+
+    /// What the world answers.
+    fn truth(
+        &self,
+        service: &str,
+        rpc: &str,
+        namespace: Option<&str>,
+        request: Bytes,
+    ) -> Response<Body> {
+        let mut state = self.state();
+        let reply = match self.lookup(&mut state, service, rpc, namespace, request) {
+            Ok(reply) => reply,
+            Err(status) => return grpc::status(&status),
+        };
+        match reply {
+            Reply::Messages(messages) => grpc::messages(messages),
+            Reply::Events(receiver) => grpc::streaming(events(receiver)),
+        }
+    }
+
+    fn lookup(
+        &self,
+        state: &mut State,
+        service: &str,
+        rpc: &str,
+        namespace: Option<&str>,
+        request: Bytes,
+    ) -> Result<Reply, Status> {
+        let unknown_service = || Err(Status::unimplemented(format!("unknown service {service}")));
+        let world = &mut state.world;
+        if service.starts_with("containerd.") {
+            if !self.services.native || world.runtime.kind != Kind::Containerd {
+                return unknown_service();
+            }
+            state.lists.clear();
+            return super::containerd::answer(&mut state.world, service, rpc, namespace, &request)
+                .unwrap_or_else(|| {
+                    Err(Status::unimplemented(format!(
+                        "unknown method {rpc} for service {service}"
+                    )))
+                });
+        }
+        let served = world.cri == CriPlugin::Loaded
+            && match service {
+                "runtime.v1.RuntimeService" => self.services.v1,
+                "runtime.v1.ImageService" => self.services.v1 && self.services.image,
+                "runtime.v1alpha2.RuntimeService" => self.services.v1alpha2,
+                "runtime.v1alpha2.ImageService" => self.services.v1alpha2 && self.services.image,
+                _ => false,
+            };
+        if !served {
+            return unknown_service();
+        }
+        let streamed = rpc.starts_with("Stream");
+        if !KNOWN.contains(&format!("{}/{rpc}", canonical(service)))
+            || (streamed && !self.services.streaming_lists)
+            || !world.runtime.serves(rpc)
+        {
+            return Err(world.runtime.unimplemented(service, rpc));
+        }
+
+        // Lists are encoded once and sent until something changes: 100,000 containers are 100 MB.
+        let list = matches!(rpc, "ListPodSandbox" | "ListContainers" | "ListImages");
+        if list
+            && let Some((.., ready)) = state
+                .lists
+                .iter()
+                .find(|(name, asked, _)| name == rpc && *asked == request)
+        {
+            return Ok(Reply::Messages(vec![ready.clone()]));
+        }
+        if changes(rpc) {
+            state.lists.clear();
+        }
+        let reply = match rpc::answer(&mut state.world, rpc, &request) {
+            Some(reply) => reply?,
+            None => return Err(state.world.runtime.unimplemented(service, rpc)),
+        };
+        match reply {
+            Reply::Messages(messages) if list => {
+                state.lists.extend(
+                    messages
+                        .first()
+                        .map(|ready| (rpc.to_owned(), request, ready.clone())),
+                );
+                Ok(Reply::Messages(messages))
+            }
+            Reply::Messages(messages) if rpc == "Version" && service.contains("v1alpha2") => Ok(
+                Reply::Messages(messages.iter().map(older_version).collect()),
+            ),
+            other => Ok(other),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an RPC can change what lists say.
+fn changes(rpc: &str) -> bool {
+    ["Run", "Stop", "Remove", "Create", "Start", "Pull", "Update"]
+        .iter()
+        .any(|verb| rpc.starts_with(verb))
+}
+
+/// v1alpha2 names itself in `Version`.
+fn older_version(message: &Bytes) -> Bytes {
+    let mut version = cri::VersionResponse::decode(message.clone()).unwrap_or_default();
+    "v1alpha2".clone_into(&mut version.runtime_api_version);
+    version.encode_to_vec().into()
+}
+
+/// v1alpha2 has the messages of v1.
+fn canonical(service: &str) -> String {
+    service.replace("runtime.v1alpha2.", "runtime.v1.")
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.trim_start_matches('/')
+        .split_once('/')
+        .unwrap_or((path, ""))
+}
+
+/// An answer out of a rule.
+async fn scripted(answer: Answer, connection: &Connection) -> Result<Response<Body>, BoxError> {
+    Ok(match answer {
+        Answer::Message(message) => grpc::messages(vec![message]),
+        Answer::Messages(messages) => grpc::messages(messages),
+        Answer::Status(code, message) => grpc::status(&Status::new(code, message)),
+        Answer::Body(chunks, end) => {
+            let data = stream::iter(chunks).map(|chunk| Ok(Frame::data(chunk)));
+            grpc::streaming(data.chain(ending(end)))
+        }
+        Answer::Drip {
+            message,
+            size,
+            pause,
+        } => {
+            let framed = grpc::frame(&message);
+            let pieces = stream::unfold(framed, move |mut left| async move {
+                if !left.has_remaining() {
+                    return None;
+                }
+                let piece = left.split_to(size.max(1).min(left.len()));
+                tokio::time::sleep(pause).await;
+                Some((Ok(Frame::data(piece)), left))
+            });
+            grpc::streaming(pieces.chain(ending(End::Status(tonic::Code::Ok, String::new()))))
+        }
+        Answer::Flood(message) => {
+            let framed = grpc::frame(&message);
+            grpc::streaming(stream::repeat_with(move || Ok(Frame::data(framed.clone()))))
+        }
+        Answer::Http(status, kind, body) => {
+            let mut response = Response::new(grpc::full(body));
+            *response.status_mut() = StatusCode::from_u16(status)?;
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            response
+        }
+        Answer::Hang => std::future::pending().await,
+        Answer::Reset => return Err("the fake resets this stream".into()),
+        Answer::Close => severed(connection, Control::Close).await,
+        Answer::GoAway(code) => {
+            severed(connection, Control::Raw(super::http2::go_away(0, code))).await
+        }
+        Answer::Raw(bytes) => severed(connection, Control::Raw(bytes)).await,
+    })
+}
+
+/// Ends the connection; the call itself gets no answer any more.
+async fn severed(connection: &Connection, control: Control) -> Response<Body> {
+    // The connection may be gone already.
+    let _ = connection.control.send(control);
+    std::future::pending().await
+}
+
+fn ending(end: End) -> stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>> {
+    match end {
+        End::Status(code, message) => {
+            let status = Status::new(code, message);
+            stream::once(async move { Ok(grpc::end(&status)) }).boxed()
+        }
+        End::Cut => stream::empty().boxed(),
+        End::Reset => stream::once(async { Err("the fake resets this stream".into()) }).boxed(),
+        End::Hang => stream::pending().boxed(),
+    }
+}
+
+/// Events as they happen. A listener that is too slow loses some, as with containerd.
+fn events(
+    receiver: broadcast::Receiver<cri::ContainerEventResponse>,
+) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>> {
+    stream::unfold(receiver, |mut receiver| async move {
+        loop {
+            match receiver.recv().await {
+                Ok(event) => {
+                    return Some((
+                        Ok(Frame::data(grpc::frame(&event.encode_to_vec()))),
+                        receiver,
+                    ));
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    })
+    .chain(ending(End::Status(tonic::Code::Ok, String::new())))
+}

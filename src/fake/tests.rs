@@ -1,0 +1,825 @@
+//! The fake node, asked by tonic's generated clients over a real socket.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tonic::Code;
+
+use super::world::{Clock, Container, Image, Pod, Remote};
+use super::*;
+use crate::cri::containerd::services::images::v1::images_client::ImagesClient;
+use crate::cri::containerd::services::introspection::v1::introspection_client::IntrospectionClient;
+use crate::cri::image_service_client::ImageServiceClient;
+use crate::cri::runtime_service_client::RuntimeServiceClient;
+use crate::cri::{self, containerd};
+
+/// As long as any single test may wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone)]
+struct Wire(hyper::client::conn::http2::SendRequest<tonic::body::Body>);
+
+impl tower::Service<Request<tonic::body::Body>> for Wire {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), hyper::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+async fn wire(node: &Node) -> Wire {
+    let stream = tokio::net::UnixStream::connect(node.socket())
+        .await
+        .unwrap();
+    let http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = http.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    Wire(sender)
+}
+
+fn origin() -> http::Uri {
+    http::Uri::from_static("http://localhost")
+}
+
+async fn runtime(node: &Node) -> RuntimeServiceClient<Wire> {
+    RuntimeServiceClient::with_origin(wire(node).await, origin())
+        .max_decoding_message_size(usize::MAX)
+}
+
+async fn images(node: &Node) -> ImageServiceClient<Wire> {
+    ImageServiceClient::with_origin(wire(node).await, origin())
+}
+
+/// A deadline for the whole test, so that a fake that hangs by mistake fails.
+async fn in_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, test)
+        .await
+        .expect("the fake did not answer")
+}
+
+fn spec(image: &str) -> Option<cri::ImageSpec> {
+    Some(cri::ImageSpec {
+        image: image.to_owned(),
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn the_demo_answers_what_every_runtime_answers() {
+    in_time(async {
+        let node = demo().unwrap();
+        let mut runtime = runtime(&node).await;
+        let version = runtime
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(
+            (&*version.runtime_name, &*version.runtime_api_version),
+            ("containerd", "v1")
+        );
+        let status = runtime
+            .status(cri::StatusRequest { verbose: true })
+            .await
+            .unwrap()
+            .into_inner();
+        for (key, value) in &status.info {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(value).is_ok(),
+                "{key}: {value}"
+            );
+        }
+        let containers = runtime
+            .list_containers(cri::ListContainersRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        for container in &containers.containers {
+            let request = cri::ContainerStatusRequest {
+                container_id: container.id.clone(),
+                verbose: true,
+            };
+            let status = runtime
+                .container_status(request)
+                .await
+                .unwrap()
+                .into_inner();
+            assert_eq!(status.status.unwrap().labels, container.labels);
+            assert!(
+                !container.image_ref.is_empty(),
+                "{container:?} has no image"
+            );
+        }
+        assert_eq!(node.rpcs()[..3], ["Version", "Status", "ListContainers"]);
+        assert_eq!(node.unexpected().len(), 0);
+        let socket = node.socket().to_owned();
+        drop(node);
+        assert!(!socket.exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lists_are_filtered_by_the_server() {
+    in_time(async {
+        let node = demo().unwrap();
+        let mut runtime = runtime(&node).await;
+        let mut count = async |filter: cri::ContainerFilter| {
+            let request = cri::ListContainersRequest {
+                filter: Some(filter),
+            };
+            runtime
+                .list_containers(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .containers
+                .len()
+        };
+        let all = count(cri::ContainerFilter::default()).await;
+        let state = |state: cri::ContainerState| {
+            Some(cri::ContainerStateValue {
+                state: state.into(),
+            })
+        };
+        let running = cri::ContainerFilter {
+            state: state(cri::ContainerState::ContainerRunning),
+            ..Default::default()
+        };
+        let exited = cri::ContainerFilter {
+            state: state(cri::ContainerState::ContainerExited),
+            ..Default::default()
+        };
+        assert_eq!(count(running).await + count(exited).await, all);
+
+        let checkout = node.world(|world| world.containers.last().unwrap().clone());
+        let by_id = |id: &str| cri::ContainerFilter {
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(count(by_id(&checkout.status.id)).await, 1);
+        assert_eq!(
+            count(by_id(&checkout.status.id[..12])).await,
+            1,
+            "a unique beginning"
+        );
+        assert_eq!(
+            count(by_id("feedfacefeedface")).await,
+            0,
+            "unknown is empty, not an error"
+        );
+        let label = [(
+            "io.kubernetes.container.name".to_owned(),
+            "nginx".to_owned(),
+        )]
+        .into();
+        assert_eq!(
+            count(cri::ContainerFilter {
+                label_selector: label,
+                ..Default::default()
+            })
+            .await,
+            2
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_life_of_a_pod_is_visible() {
+    in_time(async {
+        let node = Node::builder()
+            .runtime("containerd", "2.1.4")
+            .start()
+            .unwrap();
+        let (mut runtime, mut images) = (runtime(&node).await, images(&node).await);
+        let mut events = runtime
+            .get_container_events(cri::GetEventsRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+
+        let metadata = cri::PodSandboxMetadata {
+            name: "a".into(),
+            uid: "u".into(),
+            namespace: "n".into(),
+            attempt: 0,
+        };
+        let config = cri::PodSandboxConfig {
+            metadata: Some(metadata),
+            ..Default::default()
+        };
+        let run = cri::RunPodSandboxRequest {
+            config: Some(config.clone()),
+            ..Default::default()
+        };
+        let pod = runtime
+            .run_pod_sandbox(run.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .pod_sandbox_id;
+        let again = runtime.run_pod_sandbox(run).await.unwrap_err();
+        assert!(again.message().contains("is reserved for"), "{again}");
+
+        let container = cri::ContainerConfig {
+            metadata: Some(cri::ContainerMetadata {
+                name: "c".into(),
+                attempt: 0,
+            }),
+            image: spec("docker.io/library/nginx:1"),
+            ..Default::default()
+        };
+        let create = cri::CreateContainerRequest {
+            pod_sandbox_id: pod.clone(),
+            config: Some(container),
+            sandbox_config: Some(config),
+        };
+        let absent = runtime.create_container(create.clone()).await.unwrap_err();
+        assert_eq!(absent.code(), Code::NotFound, "the image is not there yet");
+        let pull = cri::PullImageRequest {
+            image: spec("docker.io/library/nginx:1"),
+            ..Default::default()
+        };
+        let image = images
+            .pull_image(pull)
+            .await
+            .unwrap()
+            .into_inner()
+            .image_ref;
+        let id = runtime
+            .create_container(create)
+            .await
+            .unwrap()
+            .into_inner()
+            .container_id;
+        runtime
+            .start_container(cri::StartContainerRequest {
+                container_id: id.clone(),
+            })
+            .await
+            .unwrap();
+        let twice = runtime
+            .start_container(cri::StartContainerRequest {
+                container_id: id.clone(),
+            })
+            .await
+            .unwrap_err();
+        assert!(twice.message().contains("CONTAINER_RUNNING"), "{twice}");
+
+        runtime
+            .stop_pod_sandbox(cri::StopPodSandboxRequest {
+                pod_sandbox_id: pod.clone(),
+            })
+            .await
+            .unwrap();
+        let ask = cri::ContainerStatusRequest {
+            container_id: id.clone(),
+            verbose: false,
+        };
+        let status = runtime
+            .container_status(ask.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .status
+            .unwrap();
+        assert_eq!(
+            (status.state(), status.exit_code),
+            (cri::ContainerState::ContainerExited, 137)
+        );
+        assert_eq!(status.image_id, image);
+        runtime
+            .remove_pod_sandbox(cri::RemovePodSandboxRequest {
+                pod_sandbox_id: pod.clone(),
+            })
+            .await
+            .unwrap();
+        assert_eq!(
+            runtime.container_status(ask).await.unwrap_err().code(),
+            Code::NotFound
+        );
+
+        use cri::ContainerEventType::*;
+        let expected = [
+            (&pod, ContainerCreatedEvent),
+            (&pod, ContainerStartedEvent),
+            (&id, ContainerCreatedEvent),
+            (&id, ContainerStartedEvent),
+            (&id, ContainerStoppedEvent),
+            (&pod, ContainerStoppedEvent),
+            (&id, ContainerDeletedEvent),
+            (&pod, ContainerDeletedEvent),
+        ];
+        for (subject, kind) in expected {
+            let event = events.message().await.unwrap().unwrap();
+            assert_eq!(
+                (&event.container_id, event.container_event_type()),
+                (subject, kind)
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn images_are_found_by_any_of_their_names() {
+    in_time(async {
+        let node = demo().unwrap();
+        let mut client = images(&node).await;
+        let nginx = node.world(|world| {
+            world
+                .image("docker.io/library/nginx:1.27")
+                .unwrap()
+                .image
+                .clone()
+        });
+        let bare = nginx.id.trim_start_matches("sha256:");
+        for name in nginx
+            .repo_tags
+            .iter()
+            .chain(&nginx.repo_digests)
+            .map(String::as_str)
+            .chain([&*nginx.id, bare, &bare[..9]])
+        {
+            let request = cri::ImageStatusRequest {
+                image: spec(name),
+                verbose: true,
+            };
+            let answer = client.image_status(request).await.unwrap().into_inner();
+            assert_eq!(
+                answer.image.map(|image| image.id),
+                Some(nginx.id.clone()),
+                "{name}"
+            );
+            assert!(answer.info.contains_key("info"));
+        }
+        let absent = cri::ImageStatusRequest {
+            image: spec("absent.example.com/no/such:1"),
+            verbose: false,
+        };
+        assert_eq!(
+            client
+                .image_status(absent)
+                .await
+                .unwrap()
+                .into_inner()
+                .image,
+            None
+        );
+
+        // CRI takes all names at once; containerd's own service one.
+        let mut native = ImagesClient::with_origin(wire(&node).await, origin());
+        let name = nginx.repo_tags[1].clone();
+        let delete = containerd::services::images::v1::DeleteImageRequest {
+            name,
+            ..Default::default()
+        };
+        let refused = native.delete(delete.clone()).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::FailedPrecondition,
+            "without a namespace"
+        );
+        let mut request = tonic::Request::new(delete);
+        request
+            .metadata_mut()
+            .insert("containerd-namespace", "k8s.io".parse().unwrap());
+        native.delete(request).await.unwrap();
+        let left = node.world(|world| world.image(&nginx.id).unwrap().image.repo_tags.clone());
+        assert_eq!(left, ["docker.io/library/nginx:1.27"]);
+        client
+            .remove_image(cri::RemoveImageRequest {
+                image: spec("docker.io/library/nginx:1.27"),
+            })
+            .await
+            .unwrap();
+        assert!(node.world(|world| world.image(&nginx.id).is_none()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_can_be_refused() {
+    in_time(async {
+        let mut world = World::empty("containerd", "1.6.20~ds1");
+        world.remote = Remote::Only([String::from("reg.example.com/a:1")].into());
+        let node = Node::builder().world(world).start().unwrap();
+        let mut client = images(&node).await;
+        let pull = |image| cri::PullImageRequest {
+            image: spec(image),
+            ..Default::default()
+        };
+        client
+            .pull_image(pull("reg.example.com/a:1"))
+            .await
+            .unwrap();
+        let refused = client
+            .pull_image(pull("reg.example.com/b:1"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_old_runtime_speaks_v1alpha2_only() {
+    in_time(async {
+        let node = Node::builder()
+            .runtime("containerd", "1.4.13~ds1")
+            .start()
+            .unwrap();
+        let refused = runtime(&node)
+            .await
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented);
+        assert_eq!(
+            refused.message(),
+            "unknown service runtime.v1.RuntimeService"
+        );
+
+        let mut grpc = tonic::client::Grpc::with_origin(wire(&node).await, origin());
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static("/runtime.v1alpha2.RuntimeService/Version");
+        let codec = tonic_prost::ProstCodec::<cri::VersionRequest, cri::VersionResponse>::default();
+        let answer = grpc
+            .unary(
+                tonic::Request::new(cri::VersionRequest::default()),
+                path,
+                codec,
+            )
+            .await
+            .unwrap();
+        assert_eq!(answer.into_inner().runtime_api_version, "v1alpha2");
+        assert_eq!(node.unexpected().len(), 0);
+        assert_eq!(node.calls()[1].service(), "runtime.v1alpha2.RuntimeService");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn introspection_tells_why_cri_does_not_answer() {
+    in_time(async {
+        let reason =
+            "invalid plugin config: `mirrors` cannot be set when `config_path` is provided";
+        for version in ["1.6.20", "2.1.4"] {
+            let builder = Node::builder()
+                .runtime("containerd", version)
+                .cri(CriPlugin::Failed(reason.to_owned()));
+            let node = builder.start().unwrap();
+            let refused = runtime(&node)
+                .await
+                .version(cri::VersionRequest::default())
+                .await
+                .unwrap_err();
+            assert_eq!(
+                refused.message(),
+                "unknown service runtime.v1.RuntimeService"
+            );
+            let mut client = IntrospectionClient::with_origin(wire(&node).await, origin());
+            let request = containerd::services::introspection::v1::PluginsRequest::default();
+            let plugins = client.plugins(request).await.unwrap().into_inner().plugins;
+            let told = plugins
+                .iter()
+                .filter_map(|plugin| plugin.init_err.as_ref())
+                .any(|error| error.message == reason);
+            assert!(told, "{version}: {plugins:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_calls_are_loud() {
+    in_time(async {
+        let node = Node::builder().only(&["Version"]).start().unwrap();
+        let mut runtime = runtime(&node).await;
+        runtime
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap();
+        runtime
+            .status(cri::StatusRequest::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            format!("{:?}", node.unexpected()),
+            "[/runtime.v1.RuntimeService/Status (0 bytes) UNEXPECTED]"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rules_make_calls_fail() {
+    in_time(async {
+        let node = Node::builder()
+            .rule(
+                Rule::on("Version")
+                    .once()
+                    .status(Code::Unavailable, "über\n"),
+            )
+            .rule(Rule::on("Status").answer(Answer::Message(Bytes::from_static(b"\xff\xff"))))
+            .rule(Rule::on("ListContainers").answer(Answer::announced(1000, b"short", End::Cut)))
+            .rule(Rule::on("ListPodSandbox").answer(Answer::Reset))
+            .rule(Rule::on("ListContainerStats").answer(Answer::Http(
+                502,
+                "text/html",
+                Bytes::from_static(b"<html>"),
+            )))
+            .start()
+            .unwrap();
+        let mut runtime = runtime(&node).await;
+        let refused = runtime
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (Code::Unavailable, "über\n")
+        );
+        runtime
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap();
+        runtime
+            .status(cri::StatusRequest::default())
+            .await
+            .unwrap_err();
+        runtime
+            .list_containers(cri::ListContainersRequest::default())
+            .await
+            .unwrap_err();
+        runtime
+            .list_pod_sandbox(cri::ListPodSandboxRequest::default())
+            .await
+            .unwrap_err();
+        runtime
+            .list_container_stats(cri::ListContainerStatsRequest::default())
+            .await
+            .unwrap_err();
+        // The connection has survived all of it.
+        runtime
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap();
+        assert!(node.calls().iter().all(|call| call.connection == 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rules_break_connections() {
+    in_time(async {
+        for answer in [
+            Answer::Close,
+            Answer::GoAway(11),
+            Answer::Raw(Bytes::from_static(b"nonsense, not a frame")),
+        ] {
+            let node = Node::builder()
+                .rule(Rule::on("Version").once().answer(answer))
+                .start()
+                .unwrap();
+            let mut broken = runtime(&node).await;
+            let error = broken
+                .version(cri::VersionRequest::default())
+                .await
+                .unwrap_err();
+            broken
+                .version(cri::VersionRequest::default())
+                .await
+                .expect_err("the connection is gone");
+            runtime(&node)
+                .await
+                .version(cri::VersionRequest::default())
+                .await
+                .expect(&format!("after {error}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_goaway_carries_its_code() {
+    in_time(async {
+        let node = Node::builder()
+            .rule(Rule::on("Version").answer(Answer::GoAway(11)))
+            .start()
+            .unwrap();
+        let error = runtime(&node)
+            .await
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap_err();
+        let mut chain = String::new();
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            chain += &format!("{error}; ");
+            cause = error.source();
+        }
+        assert!(
+            chain.to_lowercase().contains("calm"),
+            "ENHANCE_YOUR_CALM in {chain}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn held_calls_wait_for_their_release() {
+    in_time(async {
+        let node = demo().unwrap();
+        let held = node.hold("Version");
+        let mut runtime = runtime(&node).await;
+        let call =
+            tokio::spawn(async move { runtime.version(cri::VersionRequest::default()).await });
+        node.called("Version", 1).await;
+        assert!(!call.is_finished());
+        held.release();
+        call.await.unwrap().unwrap();
+        assert!(node.called_within("Version", 1, Duration::ZERO));
+        assert!(!node.called_within("Version", 2, Duration::ZERO));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_node_comes_back() {
+    in_time(async {
+        let mut node = demo().unwrap();
+        let mut client = runtime(&node).await;
+        client
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap();
+        node.kill();
+        assert!(node.socket().exists(), "the socket file stays");
+        client
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap_err();
+        let refused = tokio::net::UnixStream::connect(node.socket())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        node.restart().unwrap();
+        runtime(&node)
+            .await
+            .version(cri::VersionRequest::default())
+            .await
+            .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streamed_lists_come_in_batches() {
+    in_time(async {
+        let node = Node::builder()
+            .world(World::generated(12_000))
+            .streaming_lists()
+            .start()
+            .unwrap();
+        let mut runtime = runtime(&node).await;
+        let request = cri::StreamContainersRequest::default();
+        let mut stream = runtime
+            .stream_containers(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let mut sizes = Vec::new();
+        while let Some(message) = stream.message().await.unwrap() {
+            sizes.push(message.containers.len());
+        }
+        assert_eq!(sizes, [5000, 5000, 2000]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_runtimes_do_not_stream_lists() {
+    in_time(async {
+        let node = demo().unwrap();
+        let request = cri::StreamContainersRequest::default();
+        let refused = runtime(&node)
+            .await
+            .stream_containers(request)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "unknown method StreamContainers for service runtime.v1.RuntimeService"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ready_lists_follow_the_world() {
+    in_time(async {
+        let node = Node::builder().start().unwrap();
+        let mut runtime = runtime(&node).await;
+        let mut count = async || {
+            let answer = runtime
+                .list_pod_sandbox(cri::ListPodSandboxRequest::default())
+                .await
+                .unwrap();
+            answer.into_inner().items.len()
+        };
+        assert_eq!(count().await, 0);
+        let id = node.world(|world| world.add_pod(Pod::new("n", "a")));
+        assert_eq!(count().await, 1);
+        self::runtime(&node)
+            .await
+            .remove_pod_sandbox(cri::RemovePodSandboxRequest { pod_sandbox_id: id })
+            .await
+            .unwrap();
+        assert_eq!(count().await, 0);
+    })
+    .await;
+}
+
+#[test]
+fn a_generated_node_has_the_promised_shape() {
+    let per_element = |bytes: usize| bytes / 1000;
+    let world = World::generated(1000);
+    let size = |message: &dyn Fn() -> usize| per_element(message());
+    let containers = size(&|| {
+        prost::Message::encoded_len(&cri::ListContainersResponse {
+            containers: world.list_containers(None),
+        })
+    });
+    let pods = size(&|| {
+        prost::Message::encoded_len(&cri::ListPodSandboxResponse {
+            items: world.list_pods(None),
+        })
+    });
+    let images = size(&|| {
+        prost::Message::encoded_len(&cri::ListImagesResponse {
+            images: world.list_images(None),
+        })
+    });
+    assert!(
+        (900..1100).contains(&containers),
+        "{containers} bytes per container"
+    );
+    assert!((420..520).contains(&pods), "{pods} bytes per pod");
+    assert!((220..280).contains(&images), "{images} bytes per image");
+    let ids: std::collections::BTreeSet<_> = world.pods.iter().map(|pod| &pod.status.id).collect();
+    assert_eq!(ids.len(), 1000);
+    assert!(
+        world
+            .containers
+            .iter()
+            .all(|container| ids.contains(&container.pod))
+    );
+    assert!(world.containers.iter().all(|container| {
+        world
+            .images
+            .iter()
+            .any(|image| image.image.id == container.image)
+    }));
+}
+
+#[test]
+fn a_demo_with_a_fixed_clock_is_always_the_same() {
+    let world = || World::demo_at(Clock::Fixed(1_700_000_000_000_000_000));
+    assert_eq!(world().list_containers(None), world().list_containers(None));
+    assert_eq!(
+        world().list_container_stats(None),
+        world().list_container_stats(None)
+    );
+}
+
+#[test]
+fn a_world_is_described_in_a_few_words() {
+    let mut world = World::empty("cri-o", "1.37.0");
+    world.add_image(Image::new("reg:5000/a", 10));
+    let pod = world.add_pod(Pod::new("n", "p"));
+    world.add_container(&pod, Container::new("c", "reg:5000/a").not_started());
+    let container = &world.list_containers(None)[0];
+    assert_eq!(container.labels["io.kubernetes.pod.name"], "p");
+    assert!(
+        container.image_ref.starts_with("reg:5000/a@sha256:"),
+        "CRI-O tells the digest: {}",
+        container.image_ref
+    );
+    assert!(!container.image_id.starts_with("sha256:"));
+    assert_eq!(world.container("00").unwrap_err().code(), Code::NotFound);
+}
