@@ -7,6 +7,8 @@ use std::process;
 
 use crate::client;
 use crate::endpoint::{self, connect};
+use crate::render::structured;
+use crate::settings;
 
 /// How the process ends. Scripts rely on these numbers; see `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub struct Error {
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
+    closed_pipe: bool,
 }
 
 impl Error {
@@ -74,7 +77,13 @@ impl Error {
     }
 
     fn with_exit(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), causes: Vec::new(), hints: Vec::new() }
+        Self {
+            exit,
+            message: message.to_string(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            closed_pipe: false,
+        }
     }
 
     /// Adds what one can do about it.
@@ -116,6 +125,11 @@ impl Error {
         self
     }
 
+    /// Whether nobody reads stdout any more, which is no error: `criscope ps | head -1`.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.closed_pipe
+    }
+
     /// How the process ends because of it.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -134,6 +148,37 @@ impl Error {
     /// What to do.
     pub fn hints(&self) -> &[String] {
         &self.hints
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// Writing to stdout failed.
+    fn from(error: std::io::Error) -> Self {
+        let closed_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self {
+            closed_pipe,
+            ..Self::failure("cannot write the output").because(&error)
+        }
+    }
+}
+
+impl From<structured::Error> for Error {
+    fn from(error: structured::Error) -> Self {
+        let made = Self::failure(&error);
+        match std::error::Error::source(&error) {
+            Some(source) => made.because(source),
+            None => made,
+        }
+    }
+}
+
+impl From<settings::Error> for Error {
+    fn from(error: settings::Error) -> Self {
+        let made = Self::usage(&error);
+        match std::error::Error::source(&error) {
+            Some(source) => made.because(source),
+            None => made,
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! criscope tells the truth about the container runtime of a Kubernetes node.
 
+pub mod cli;
 pub mod client;
+pub mod command;
 pub mod cri;
 pub mod endpoint;
 pub mod error;
 #[cfg(feature = "demo")]
 pub mod fake;
+pub mod model;
 pub mod registry;
+pub mod render;
 pub mod settings;
 pub mod wire;

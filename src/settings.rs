@@ -148,7 +148,10 @@ impl Settings {
         variable: impl Fn(&str) -> Option<String>,
         read: impl Fn(&Path) -> std::io::Result<Option<String>>,
     ) -> Result<Self, Error> {
-        let named = flags.config.clone().or_else(|| variable(env::CONFIG).map(PathBuf::from));
+        let named = flags
+            .config
+            .clone()
+            .or_else(|| variable(env::CONFIG).map(PathBuf::from));
         let (path, must_exist) = match named {
             Some(path) => (path, true),
             None => (PathBuf::from(DEFAULT_FILE), false),
@@ -164,7 +167,10 @@ impl Settings {
             Err(source) if must_exist => return Err(Error::Read { path, source }),
             // The default file exists and this user may not read it: worth a word, not a failure.
             Err(source) => {
-                warnings.push(format!("cannot read `{}` ({source}), going on without it", path.display()));
+                warnings.push(format!(
+                    "cannot read `{}` ({source}), going on without it",
+                    path.display()
+                ));
                 (File::default(), None)
             }
         };
@@ -172,8 +178,14 @@ impl Settings {
 
         let runtime_endpoint = first([
             (flags.runtime_endpoint.clone(), Origin::Flag),
-            (variable(env::RUNTIME_ENDPOINT), Origin::Env(env::RUNTIME_ENDPOINT)),
-            (file.runtime_endpoint.filter(|text| !text.is_empty()), origin(&found)),
+            (
+                variable(env::RUNTIME_ENDPOINT),
+                Origin::Env(env::RUNTIME_ENDPOINT),
+            ),
+            (
+                file.runtime_endpoint.filter(|text| !text.is_empty()),
+                origin(&found),
+            ),
         ]);
         if let Some(Setting { value, origin }) = &runtime_endpoint
             && value.trim().is_empty()
@@ -182,7 +194,10 @@ impl Settings {
         }
         let mut image_endpoint = first([
             (flags.image_endpoint.clone(), Origin::Flag),
-            (variable(env::IMAGE_ENDPOINT), Origin::Env(env::IMAGE_ENDPOINT)),
+            (
+                variable(env::IMAGE_ENDPOINT),
+                Origin::Env(env::IMAGE_ENDPOINT),
+            ),
             (file.image_endpoint, origin(&found)),
         ])
         .filter(|setting| !setting.value.trim().is_empty());
@@ -218,47 +233,76 @@ impl Settings {
 
 /// The first setting that was made.
 fn first<const N: usize>(candidates: [(Option<String>, Origin); N]) -> Option<Setting<String>> {
-    candidates.into_iter().find_map(|(value, origin)| value.map(|value| Setting { value, origin }))
+    candidates
+        .into_iter()
+        .find_map(|(value, origin)| value.map(|value| Setting { value, origin }))
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, Error> {
     if text.trim().is_empty() {
         return Ok(File::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| Error::Parse { path: path.to_owned(), reason: error.to_string() })
+    serde_saphyr::from_str(text).map_err(|error| Error::Parse {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolve(flags: Flags, variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, Error> {
+    fn resolve(
+        flags: Flags,
+        variables: &[(&str, &str)],
+        file: Option<&str>,
+    ) -> Result<Settings, Error> {
         Settings::resolve(
             &flags,
-            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+            |name| {
+                variables
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            },
             |_| Ok(file.map(str::to_owned)),
         )
     }
 
     fn endpoint(settings: &Settings) -> Option<(&str, String)> {
-        settings.runtime_endpoint.as_ref().map(|s| (s.value.as_str(), s.origin.to_string()))
+        settings
+            .runtime_endpoint
+            .as_ref()
+            .map(|s| (s.value.as_str(), s.origin.to_string()))
     }
 
     #[test]
     fn flag_beats_environment_beats_file() {
         let file = Some("runtime-endpoint: unix:///file.sock\ntimeout: 7\n");
         let variables = [("CONTAINER_RUNTIME_ENDPOINT", "unix:///env.sock")];
-        let flags = Flags { runtime_endpoint: Some("unix:///flag.sock".into()), ..Flags::default() };
+        let flags = Flags {
+            runtime_endpoint: Some("unix:///flag.sock".into()),
+            ..Flags::default()
+        };
 
         let settings = resolve(flags, &variables, file).unwrap();
-        assert_eq!(endpoint(&settings), Some(("unix:///flag.sock", "the command line".to_owned())));
+        assert_eq!(
+            endpoint(&settings),
+            Some(("unix:///flag.sock", "the command line".to_owned()))
+        );
         assert_eq!(settings.timeout, Duration::from_secs(7));
 
         let settings = resolve(Flags::default(), &variables, file).unwrap();
-        assert_eq!(endpoint(&settings), Some(("unix:///env.sock", "$CONTAINER_RUNTIME_ENDPOINT".to_owned())));
+        assert_eq!(
+            endpoint(&settings),
+            Some(("unix:///env.sock", "$CONTAINER_RUNTIME_ENDPOINT".to_owned()))
+        );
 
         let settings = resolve(Flags::default(), &[], file).unwrap();
-        assert_eq!(endpoint(&settings), Some(("unix:///file.sock", "/etc/crictl.yaml".to_owned())));
+        assert_eq!(
+            endpoint(&settings),
+            Some(("unix:///file.sock", "/etc/crictl.yaml".to_owned()))
+        );
 
         let settings = resolve(Flags::default(), &[], None).unwrap();
         assert_eq!(endpoint(&settings), None);
@@ -268,7 +312,10 @@ mod tests {
     #[test]
     fn an_image_endpoint_of_another_runtime_is_dropped_with_a_word() {
         let file = Some("runtime-endpoint: unix:///a.sock\nimage-endpoint: unix:///a.sock\n");
-        let flags = Flags { runtime_endpoint: Some("unix:///b.sock".into()), ..Flags::default() };
+        let flags = Flags {
+            runtime_endpoint: Some("unix:///b.sock".into()),
+            ..Flags::default()
+        };
         let settings = resolve(flags, &[], file).unwrap();
         assert_eq!(settings.image_endpoint, None);
         assert_eq!(settings.warnings.len(), 1);
@@ -276,20 +323,31 @@ mod tests {
 
     #[test]
     fn a_wrong_key_is_named() {
-        let error = resolve(Flags::default(), &[], Some("runtime_endpoint: unix:///a.sock\n")).unwrap_err();
+        let error = resolve(
+            Flags::default(),
+            &[],
+            Some("runtime_endpoint: unix:///a.sock\n"),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("runtime_endpoint"), "{error}");
         assert!(error.to_string().contains("/etc/crictl.yaml"), "{error}");
     }
 
     #[test]
     fn a_named_file_must_exist() {
-        let flags = Flags { config: Some("/nosuch.yaml".into()), ..Flags::default() };
+        let flags = Flags {
+            config: Some("/nosuch.yaml".into()),
+            ..Flags::default()
+        };
         assert!(matches!(resolve(flags, &[], None), Err(Error::Read { .. })));
     }
 
     #[test]
     fn an_endpoint_set_to_nothing_is_an_error() {
         let variables = [("CONTAINER_RUNTIME_ENDPOINT", "")];
-        assert!(matches!(resolve(Flags::default(), &variables, None), Err(Error::EmptyEndpoint(_))));
+        assert!(matches!(
+            resolve(Flags::default(), &variables, None),
+            Err(Error::EmptyEndpoint(_))
+        ));
     }
 }

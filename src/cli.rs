@@ -1,0 +1,200 @@
+//! The command line: global flags, what is typed before and after the command, and how the process ends.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser};
+
+use crate::command::args::duration;
+use crate::command::session::Session;
+use crate::command::{self, Command};
+use crate::error::{Error, Exit};
+use crate::render::output::Output;
+use crate::settings::{Flags, Settings};
+
+const AFTER: &str = "\
+Examples:
+  criscope                        the node in eight lines
+  criscope endpoints              which runtimes answer, and why the others do not
+  criscope ps -a                  containers, as crictl shows them
+  criscope test-pull nginx:1.25   does this node's registry configuration work?
+
+Environment: CONTAINER_RUNTIME_ENDPOINT, IMAGE_SERVICE_ENDPOINT, CRI_CONFIG_FILE, NO_COLOR.
+Exit codes: 0 fine, 1 failed, 2 bad usage, 3 could not be determined.";
+
+/// Tells the truth about a Kubernetes node's container runtime
+#[derive(Debug, Parser)]
+#[command(name = "criscope", version, after_help = AFTER, max_term_width = 100, args_override_self = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags that every command takes. The short forms stand before the command, because crictl's commands use the same
+/// letters for other things.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Configuration file [default: /etc/crictl.yaml; before the command also -c]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(short = 'c', hide = true, value_name = "FILE")]
+    config_short: Option<PathBuf>,
+    /// Socket of the runtime [default: the first known one that answers; before the command also -r]
+    #[arg(long, global = true, value_name = "ENDPOINT")]
+    runtime_endpoint: Option<String>,
+    #[arg(short = 'r', hide = true, value_name = "ENDPOINT")]
+    runtime_endpoint_short: Option<String>,
+    /// Socket of the image service [default: the runtime's; before the command also -i]
+    #[arg(long, global = true, value_name = "ENDPOINT")]
+    image_endpoint: Option<String>,
+    #[arg(short = 'i', hide = true, value_name = "ENDPOINT")]
+    image_endpoint_short: Option<String>,
+    /// How long to wait for the runtime, as in 2s [default: 2s; before the command also -t]
+    #[arg(long = "rpc-timeout", global = true, value_name = "DURATION", value_parser = duration)]
+    rpc_timeout: Option<Duration>,
+    #[arg(short = 't', long = "timeout", hide = true, value_name = "DURATION", value_parser = duration)]
+    timeout_short: Option<Duration>,
+    /// Tell what is being done [before the command also -D]
+    #[arg(long, global = true)]
+    debug: bool,
+    #[arg(short = 'D', hide = true)]
+    debug_short: bool,
+    /// Say nothing on stderr but errors
+    #[arg(long, global = true)]
+    silent: bool,
+}
+
+impl Global {
+    fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone().or_else(|| self.config_short.clone()),
+            runtime_endpoint: self
+                .runtime_endpoint
+                .clone()
+                .or_else(|| self.runtime_endpoint_short.clone()),
+            image_endpoint: self
+                .image_endpoint
+                .clone()
+                .or_else(|| self.image_endpoint_short.clone()),
+            timeout: self.rpc_timeout.or(self.timeout_short),
+            debug: self.debug || self.debug_short,
+            quiet: self.silent,
+        }
+    }
+}
+
+/// Runs criscope with these arguments, the first of which is its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let output = Output::of_process(false);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misuse(&error),
+    };
+    let flags = cli.global.flags();
+    let output = Output {
+        quiet: flags.quiet,
+        ..output
+    };
+    match start(&cli, &flags, output) {
+        Ok(exit) => exit,
+        Err(error) => {
+            if error.is_closed_pipe() {
+                return Exit::Success;
+            }
+            output.error(&error);
+            error.exit()
+        }
+    }
+}
+
+fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
+    let settings = Settings::resolve(flags, |name| std::env::var(name).ok(), read)?;
+    for warning in &settings.warnings {
+        output.warning(warning);
+    }
+    if settings.debug {
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_ansi(output.talks_to_terminal)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_target(false)
+            .finish();
+        // The only subscriber of the process: setting it cannot fail.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure("cannot start the asynchronous runtime").because(&error))?;
+    let session = Session::new(settings, output);
+    let exit = runtime.block_on(async {
+        let work = async {
+            match &cli.command {
+                Some(command) => command::run(command, &session).await,
+                None => Err(Error::usage("no command is given")
+                    .hint("`criscope --help` lists the commands")),
+            }
+        };
+        tokio::select! {
+            exit = work => exit,
+            exit = interrupted() => exit,
+        }
+    });
+    // Nothing that is still waiting on the world may hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() -> Result<Exit, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|error| Error::failure("cannot listen for signals").because(&error))
+    };
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => Ok(Exit::Interrupted),
+        _ = terminate.recv() => Ok(Exit::Terminated),
+    }
+}
+
+/// The text of a configuration file; files of more than a megabyte are none.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    const LIMIT: u64 = 1024 * 1024;
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(metadata) if metadata.len() > LIMIT => {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "more than a megabyte",
+            ));
+        }
+        Ok(_) => {}
+    }
+    std::fs::read_to_string(path).map(Some)
+}
+
+/// Shows help, the version, or what is wrong with the command line.
+fn misuse(error: &clap::Error) -> Exit {
+    // Help goes to stdout, which may be closed: then nobody wants to read it.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
+        _ => Exit::Usage,
+    }
+}
+
+/// The parser, for completion scripts and documentation.
+pub fn parser() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,60 @@
+//! Acts: one file a command, each with its arguments beside the one function that runs it. The only user of clap beside
+//! `cli`.
+
+pub mod args;
+pub mod imagefsinfo;
+pub mod images;
+pub mod info;
+pub mod inspect;
+pub mod pods;
+pub mod ps;
+pub mod select;
+pub mod session;
+pub mod version;
+
+use clap::Subcommand;
+
+use crate::error::{Error, Exit};
+use session::Session;
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what the runtime says that it is
+    Version(version::Version),
+    /// Show status, features and configuration of the runtime
+    Info(info::Info),
+    /// List pods
+    Pods(pods::Pods),
+    /// List containers
+    Ps(ps::Ps),
+    /// List images
+    #[command(visible_aliases = ["image", "img"])]
+    Images(images::Images),
+    /// Show everything about containers
+    Inspect(inspect::Inspect),
+    /// Show everything about pods
+    Inspectp(inspect::InspectPod),
+    /// Show everything about images
+    Inspecti(inspect::InspectImage),
+    /// Show the file systems of images and containers
+    Imagefsinfo(imagefsinfo::ImageFsInfo),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
+    match command {
+        Command::Version(args) => version::run(args, session).await,
+        Command::Info(args) => info::run(args, session).await,
+        Command::Pods(args) => pods::run(args, session).await,
+        Command::Ps(args) => ps::run(args, session).await,
+        Command::Images(args) => images::run(args, session).await,
+        Command::Inspect(args) => inspect::run_container(args, session).await,
+        Command::Inspectp(args) => inspect::run_pod(args, session).await,
+        Command::Inspecti(args) => inspect::run_image(args, session).await,
+        Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+    }
+}

@@ -1,0 +1,232 @@
+//! Flags that several commands share, and what is typed in them.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::render::structured;
+
+/// How a list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// A table.
+    Table,
+    /// A table with more columns.
+    Wide,
+    /// One JSON document, as the runtime sent it.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// One JSON document a line, one line an element.
+    Ndjson,
+}
+
+impl ListFormat {
+    /// The structured format, if it is one.
+    pub fn structured(self) -> Option<structured::Format> {
+        match self {
+            ListFormat::Table | ListFormat::Wide => None,
+            ListFormat::Json => Some(structured::Format::Json),
+            ListFormat::Yaml => Some(structured::Format::Yaml),
+            ListFormat::Ndjson => Some(structured::Format::Ndjson),
+        }
+    }
+}
+
+/// How a document is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DocumentFormat {
+    /// Indented JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// One line of JSON.
+    Ndjson,
+    /// Text for people.
+    Table,
+}
+
+impl DocumentFormat {
+    /// The structured format, if it is one.
+    pub fn structured(self) -> Option<structured::Format> {
+        match self {
+            DocumentFormat::Table => None,
+            DocumentFormat::Json => Some(structured::Format::Json),
+            DocumentFormat::Yaml => Some(structured::Format::Yaml),
+            DocumentFormat::Ndjson => Some(structured::Format::Ndjson),
+        }
+    }
+}
+
+/// Flags of every list.
+#[derive(Debug, Args)]
+pub struct ListOutput {
+    /// How to show the list
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        alias = "format"
+    )]
+    pub output: ListFormat,
+    /// Only ids, one a line
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Show one block a row instead of a table
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Show ids and digests whole
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+impl ListOutput {
+    /// The columns for the chosen format.
+    pub fn columns<'c, C>(&self, narrow: &'c [C], wide: &'c [C]) -> &'c [C] {
+        if self.output == ListFormat::Wide {
+            wide
+        } else {
+            narrow
+        }
+    }
+}
+
+/// Flags of every list that is sorted by age.
+#[derive(Debug, Args)]
+pub struct Newest {
+    /// Only the newest
+    #[arg(short, long)]
+    pub latest: bool,
+    /// Only the N newest; 0 is all
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub last: usize,
+}
+
+impl Newest {
+    /// How many are kept, if not all. `--last` beats `--latest`, as in crictl.
+    pub fn keep(&self) -> Option<usize> {
+        match (self.last, self.latest) {
+            (0, true) => Some(1),
+            (0, false) => None,
+            (last, _) => Some(last),
+        }
+    }
+}
+
+/// Flags of everything that can be looked at again and again.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Ask again and again; redraws a terminal
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How long to wait between two looks
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
+    pub interval: Duration,
+}
+
+/// A duration as Go writes it (`1m30s`, `500ms`), or plain seconds.
+///
+/// # Errors
+/// A sentence that shows the right form.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; write it as `2s`, `500ms` or `1m30s`");
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[letters..];
+        let part = Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+    }
+    Ok(total)
+}
+
+/// A `key=value` pair.
+///
+/// # Errors
+/// A sentence that shows the right form.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.contains('=') => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err(format!("`{text}` is not of the form `key=value`")),
+    }
+}
+
+/// A regular expression: unanchored, as in crictl.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn pattern(text: &str) -> Result<regex_lite::Regex, String> {
+    regex_lite::Regex::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        #[track_caller]
+        fn case(text: &str, expected: Option<u64>) {
+            assert_eq!(
+                duration(text)
+                    .ok()
+                    .map(|d| u64::try_from(d.as_millis()).unwrap()),
+                expected,
+                "{text}"
+            );
+        }
+        case("2s", Some(2000));
+        case("5", Some(5000));
+        case("500ms", Some(500));
+        case("1m30s", Some(90_000));
+        case("1.5h", Some(5_400_000));
+        case("", None);
+        case("s", None);
+        case("2 s", None);
+        case("-2s", None);
+        case("1e400", None);
+        case("99999999999999999999h", None);
+    }
+
+    #[test]
+    fn pairs_have_one_equals_sign() {
+        assert!(pair("app=web").is_ok());
+        assert!(pair("app=").is_ok());
+        assert!(pair("app").is_err());
+        assert!(pair("=x").is_err());
+        assert!(pair("a=b=c").is_err());
+    }
+}

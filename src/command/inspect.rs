@@ -1,0 +1,128 @@
+//! `criscope inspect`, `inspectp` and `inspecti`: everything the runtime knows about containers, pods and images.
+//!
+//! One status RPC an object. What is inspected is named, or chosen by the filters of the list. An object that is not
+//! there does not hide the others: they are shown, and the exit code is 1.
+
+use std::future::Future;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::args::DocumentFormat;
+use super::session::Session;
+use crate::client::Reply;
+use crate::error::{Error, Exit};
+use crate::render::list::Block;
+use crate::render::structured;
+
+mod container;
+mod image;
+mod pod;
+
+pub use container::{Inspect, run as run_container};
+pub use image::{InspectImage, run as run_image};
+pub use pod::{InspectPod, run as run_pod};
+
+/// Flags of all three.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// How to show it
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "json",
+        alias = "format"
+    )]
+    output: DocumentFormat,
+    /// Leave out the runtime's own information
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// One inspected object: the document for programs, the block for people.
+struct Inspected {
+    document: Value,
+    block: Block,
+}
+
+/// Inspects the objects `ids` one after the other and shows what came.
+async fn show<F>(
+    session: &Session,
+    shown: &Shown,
+    ids: &[String],
+    look: impl Fn(String) -> F,
+) -> Result<Exit, Error>
+where
+    F: Future<Output = Result<Inspected, Error>>,
+{
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for id in ids {
+        match look(id.clone()).await {
+            Ok(inspected) => found.push(inspected),
+            // Without a runtime there is no point in asking for the next.
+            Err(error) if error.exit() == Exit::Undetermined => return Err(error),
+            Err(error) => failures.push(error),
+        }
+    }
+    if !found.is_empty() {
+        let bytes = match shown.output.structured() {
+            Some(structured::Format::Ndjson) => {
+                let lines: Result<Vec<Vec<u8>>, _> = found
+                    .iter()
+                    .map(|inspected| {
+                        structured::document(structured::Format::Ndjson, &inspected.document)
+                    })
+                    .collect();
+                lines?.concat()
+            }
+            Some(format) => {
+                // The shape follows the question: an array for several, also when only one was found.
+                let document = match (ids.len(), found.len()) {
+                    (1, 1) => found.remove(0).document,
+                    _ => Value::Array(
+                        found
+                            .into_iter()
+                            .map(|inspected| inspected.document)
+                            .collect(),
+                    ),
+                };
+                structured::document(format, &document)?
+            }
+            None => {
+                let blocks: Vec<String> = found
+                    .into_iter()
+                    .map(|inspected| inspected.block.finish())
+                    .collect();
+                blocks.join("\n").into_bytes()
+            }
+        };
+        session.output.data(&bytes)?;
+    }
+    match failures.pop() {
+        None => Ok(Exit::Success),
+        Some(last) => {
+            for error in &failures {
+                session.output.error(error);
+            }
+            Err(last)
+        }
+    }
+}
+
+/// The status part of a status reply, undecoded: its field 1.
+fn status_of<T>(reply: &Reply<T>) -> Result<&[u8], Error> {
+    match crate::wire::elements(reply.bytes(), 1).last() {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(malformed)) => Err(structured::Error::from(malformed).into()),
+        None => Err(Error::failure("the runtime answered without a status")),
+    }
+}
+
+/// Nothing was named, and the filters let nothing through.
+fn nothing(what: &str) -> Error {
+    Error::failure(format!("no {what} is named, and no {what} matches"))
+        .hint("`criscope ps -a` and `criscope pods` list what is there")
+}

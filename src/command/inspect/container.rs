@@ -1,0 +1,124 @@
+//! `criscope inspect`: ContainerStatus, verbose unless `-q`.
+
+use clap::Args;
+
+use super::super::select::ContainerFilter;
+use super::super::session::Session;
+use super::{Inspected, Shown, nothing, show, status_of};
+use crate::client::Client;
+use crate::cri;
+use crate::error::{Error, Exit};
+use crate::model::ContainerState;
+use crate::render::inspection::{self, Unset};
+use crate::render::list::Block;
+use crate::render::{human, structured};
+use crate::wire::Typed;
+
+const EXAMPLES: &str = "\
+Examples:
+  criscope inspect 5f2a                 the container whose id begins so
+  criscope inspect --name etcd -o yaml  the running containers with that name
+  criscope inspect -a -l                the newest container, whatever its state";
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Inspect {
+    /// Ids of containers, or the beginnings of them
+    #[arg(value_name = "CONTAINER")]
+    ids: Vec<String>,
+    /// Without ids: containers in every state, not only the running ones
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    filter: ContainerFilter,
+}
+
+/// Runs `criscope inspect`.
+///
+/// # Errors
+/// A container is not there, or the runtime cannot be asked.
+pub async fn run(args: &Inspect, session: &Session) -> Result<Exit, Error> {
+    let client = session.client().await?;
+    let ids = if args.ids.is_empty() {
+        let listing = args.filter.containers(client, args.all, None).await?;
+        listing.items.into_iter().map(|item| item.row.id).collect()
+    } else {
+        args.ids.clone()
+    };
+    if ids.is_empty() {
+        return Err(nothing("container"));
+    }
+    show(session, &args.shown, &ids, async |id| {
+        look(client, id, &args.shown).await
+    })
+    .await
+}
+
+async fn look(client: &Client, id: String, shown: &Shown) -> Result<Inspected, Error> {
+    let request = cri::ContainerStatusRequest {
+        container_id: id,
+        verbose: !shown.quiet,
+    };
+    let reply = client.container_status(request).await?;
+    let response = client.decode("ContainerStatus", &reply)?;
+    let document = inspection::document(
+        cri::ContainerStatus::TYPE,
+        status_of(&reply)?,
+        &response.info,
+        Unset::Null,
+    )
+    .map_err(structured::Error::from)?;
+    Ok(Inspected {
+        document,
+        block: block(&response.status.unwrap_or_default()),
+    })
+}
+
+fn block(status: &cri::ContainerStatus) -> Block {
+    let mut block = Block::default();
+    block.line("ID", &status.id);
+    if let Some(metadata) = &status.metadata {
+        block.line("Name", &metadata.name);
+        block.line("Attempt", &metadata.attempt.to_string());
+    }
+    block.line("State", &ContainerState::of(status.state).word());
+    block.line(
+        "Image",
+        status.image.as_ref().map_or("", |image| &image.image),
+    );
+    block.line("ImageRef", &status.image_ref);
+    for (key, time) in [
+        ("Created", status.created_at),
+        ("Started", status.started_at),
+        ("Finished", status.finished_at),
+    ] {
+        if time != 0 {
+            block.line(key, &human::rfc3339(time));
+        }
+    }
+    if status.finished_at != 0 {
+        block.line("ExitCode", &status.exit_code.to_string());
+    }
+    for (key, text) in [
+        ("Reason", &status.reason),
+        ("Message", &status.message),
+        ("LogPath", &status.log_path),
+    ] {
+        if !text.is_empty() {
+            block.line(key, text);
+        }
+    }
+    for mount in &status.mounts {
+        let mode = if mount.readonly { "ro" } else { "rw" };
+        block.line(
+            "Mount",
+            &format!("{} -> {} ({mode})", mount.host_path, mount.container_path),
+        );
+    }
+    block.map("Labels", &status.labels);
+    block.map("Annotations", &status.annotations);
+    block
+}

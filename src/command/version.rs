@@ -1,0 +1,67 @@
+//! `criscope version`: what the runtime says that it is, and which API it was asked in.
+//!
+//! One Version RPC.
+
+use clap::Args;
+
+use super::args::DocumentFormat;
+use super::session::Session;
+use crate::cri;
+use crate::error::{Error, Exit};
+use crate::render::{sanitize, structured};
+use crate::wire::{self, Typed};
+
+/// Arguments of `version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// How to show it
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        alias = "format"
+    )]
+    output: DocumentFormat,
+}
+
+/// Runs `criscope version`.
+///
+/// # Errors
+/// The runtime cannot be asked, or leaves a field empty that the kubelet needs.
+pub async fn run(args: &Version, session: &Session) -> Result<Exit, Error> {
+    let client = session.client().await?;
+    let reply = client.version(cri::VersionRequest::default()).await?;
+    let version = client.decode("Version", &reply)?;
+    let fields = [
+        ("Version", &version.version),
+        ("RuntimeName", &version.runtime_name),
+        ("RuntimeVersion", &version.runtime_version),
+        ("RuntimeApiVersion", &version.runtime_api_version),
+    ];
+    let missing: Vec<&str> = fields
+        .iter()
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| *name)
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::failure(format!(
+            "the runtime left out {}",
+            missing.join(", ")
+        )));
+    }
+    let bytes = match args.output.structured() {
+        Some(format) => {
+            let value = wire::value(cri::VersionResponse::TYPE, reply.bytes(), wire::Unset::Omit)
+                .map_err(structured::Error::from)?;
+            structured::document(format, &value)?
+        }
+        None => {
+            let lines = fields.map(|(name, value)| format!("{name}:  {}\n", sanitize::line(value)));
+            lines.concat().into_bytes()
+        }
+    };
+    session.output.data(&bytes)?;
+    Ok(Exit::Success)
+}

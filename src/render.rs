@@ -1,0 +1,9 @@
+//! Shows: the only room that writes words. It gets time, width and colour as arguments and knows neither clap nor the
+//! clock.
+
+pub mod human;
+pub mod inspection;
+pub mod list;
+pub mod output;
+pub mod sanitize;
+pub mod structured;

@@ -1,0 +1,94 @@
+//! Where words go: data to stdout, talk to stderr. A closed pipe is not an error.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::sanitize;
+use crate::error::Error;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The two streams of the process and what is known about them.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Whether stdout is a terminal: then it is looked at, and may be redrawn.
+    pub terminal: bool,
+    /// Whether stderr is a terminal: then progress may be shown.
+    pub talks_to_terminal: bool,
+    /// Whether talk that is not an error is left out.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// The streams of this process.
+    pub fn of_process(quiet: bool) -> Self {
+        Self {
+            terminal: io::stdout().is_terminal(),
+            talks_to_terminal: io::stderr().is_terminal(),
+            quiet,
+        }
+    }
+
+    /// Writes data.
+    ///
+    /// # Errors
+    /// Whatever stdout says; [`io::ErrorKind::BrokenPipe`] means that nobody reads any more.
+    pub fn data(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    /// Redraws a terminal: clears it and writes from the top. On anything else the data simply follows.
+    ///
+    /// # Errors
+    /// As [`Output::data`].
+    pub fn redraw(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.terminal {
+            self.data(b"\x1b[H\x1b[2J\x1b[3J")?;
+        }
+        self.data(bytes)
+    }
+
+    /// Tells what is going on.
+    pub fn status(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.talk(&format!("{}\n", sanitize::block(&text.to_string())));
+        }
+    }
+
+    /// Tells what the user should know but did not ask for.
+    pub fn warning(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.labelled("warning", WARNING, &text.to_string());
+        }
+    }
+
+    /// Tells what went wrong, why, and what can be done.
+    pub fn error(&self, error: &Error) {
+        self.labelled("error", ERROR, error.message());
+        for cause in error.causes() {
+            self.talk(&format!("  cause: {}\n", sanitize::block(cause)));
+        }
+        for hint in error.hints() {
+            self.labelled("hint", HINT, hint);
+        }
+    }
+
+    fn labelled(&self, label: &str, style: Style, text: &str) {
+        self.talk(&format!(
+            "{style}{label}:{style:#} {}\n",
+            sanitize::block(text)
+        ));
+    }
+
+    /// Colours are taken out where they would disturb: no terminal, NO_COLOR, TERM=dumb.
+    fn talk(&self, text: &str) {
+        // Nobody is left to be told that stderr is closed.
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    }
+}

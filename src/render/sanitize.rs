@@ -1,0 +1,65 @@
+//! Control characters from a runtime or a registry never reach a terminal.
+//!
+//! What a name may do to a terminal otherwise: move the cursor, change the title, answer questions, or show its
+//! letters in another order (bidirectional marks). Every such character is shown as what it is, escaped.
+
+use std::borrow::Cow;
+
+/// Text for one cell or one line: control characters, line breaks and bidirectional marks are escaped.
+pub fn line(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| !is_harmful(c)) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(escape(text, is_harmful))
+    }
+}
+
+/// Text of several lines: as [`line`], but line breaks and tabs stay.
+pub fn block(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| is_harmful(c) && c != '\n' && c != '\t';
+    if text.chars().any(harmful) {
+        Cow::Owned(escape(text, harmful))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn escape(text: &str, harmful: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if harmful(c) {
+            safe.extend(c.escape_default())
+        } else {
+            safe.push(c)
+        }
+    }
+    safe
+}
+
+/// Whether a character does something else than being seen.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+            // Tags: invisible letters.
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_harmless_stays_as_it_is() {
+        assert!(matches!(line("nginx — grün 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown() {
+        assert_eq!(line("a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(line("a\nb\r\tc"), "a\\nb\\r\\tc");
+        assert_eq!(line("x\u{202e}gnp.exe"), "x\\u{202e}gnp.exe");
+        assert_eq!(line("\u{9b}31m"), "\\u{9b}31m");
+        assert_eq!(block("a\n\tb\x07"), "a\n\tb\\u{7}");
+    }
+}
