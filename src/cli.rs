@@ -132,13 +132,12 @@ fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failure("cannot start the asynchronous runtime").because(&error))?;
-    let session = Session::new(settings, output);
+    let session = Session::new(settings, output, parser);
     let exit = runtime.block_on(async {
         let work = async {
             match &cli.command {
                 Some(command) => command::run(command, &session).await,
-                None => Err(Error::usage("no command is given")
-                    .hint("`criscope --help` lists the commands")),
+                None => command::overview::run(&session).await,
             }
         };
         tokio::select! {
@@ -194,7 +193,6 @@ fn misuse(error: &clap::Error) -> Exit {
     }
 }
 
-/// The parser, for completion scripts and documentation.
-pub fn parser() -> clap::Command {
+fn parser() -> clap::Command {
     Cli::command()
 }

@@ -2,10 +2,14 @@
 //! `cli`.
 
 pub mod args;
+pub mod completion;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod imagefsinfo;
 pub mod images;
 pub mod info;
 pub mod inspect;
+pub mod overview;
 pub mod pods;
 pub mod ps;
 pub mod select;
@@ -39,6 +43,14 @@ pub enum Command {
     Inspecti(inspect::InspectImage),
     /// Show the file systems of images and containers
     Imagefsinfo(imagefsinfo::ImageFsInfo),
+    /// Examine a made-up node: no root, no runtime
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
+    /// Print a script that completes commands, ids and names
+    Completion(completion::Completion),
+    /// Candidates for a completion script
+    #[command(hide = true)]
+    Complete(completion::Complete),
 }
 
 /// Runs a command.
@@ -56,5 +68,9 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspectp(args) => inspect::run_pod(args, session).await,
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args, session).await,
+        Command::Completion(args) => completion::run(args, session),
+        Command::Complete(args) => completion::complete(args, session).await,
     }
 }

@@ -22,15 +22,18 @@ pub struct Session {
     pub settings: Settings,
     /// Where words go.
     pub output: Output,
+    /// The whole command line, for completion scripts and documentation.
+    pub parser: fn() -> clap::Command,
     client: OnceCell<Client>,
 }
 
 impl Session {
     /// A session; nothing is opened yet.
-    pub fn new(settings: Settings, output: Output) -> Self {
+    pub fn new(settings: Settings, output: Output, parser: fn() -> clap::Command) -> Self {
         Self {
             settings,
             output,
+            parser,
             client: OnceCell::new(),
         }
     }

@@ -1,0 +1,104 @@
+//! `criscope demo`: a node examined without root and without a runtime.
+//!
+//! The node is made up and lives in this process; everything that is shown about it is really asked over a unix socket.
+//! Every word of it is labelled as a demo.
+
+use clap::{Args, Parser};
+
+use super::Command;
+use super::session::Session;
+use crate::error::{Error, Exit};
+use crate::fake;
+use crate::settings::{Origin, Setting, Settings};
+
+const EXAMPLES: &str = "\
+Examples:
+  criscope demo               a short tour
+  criscope demo ps -a         one command on the made-up node
+  criscope demo -- pods -q    the same; what follows `--` is the command";
+
+/// The tour: one command a line.
+const TOUR: &[&str] = &[
+    "",
+    "pods",
+    "ps -a",
+    "images --digests",
+    "imagefsinfo -o table",
+];
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Demo {
+    /// A command to run on the made-up node, instead of the tour
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+/// A command line without global flags.
+#[derive(Debug, Parser)]
+#[command(name = "criscope demo", no_binary_name = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Runs `criscope demo`.
+///
+/// # Errors
+/// The demo cannot be started, or the command fails.
+pub async fn run(args: &Demo, session: &Session) -> Result<Exit, Error> {
+    let node =
+        fake::demo().map_err(|error| Error::failure("cannot start the demo").because(&error))?;
+    let settings = Settings {
+        runtime_endpoint: Some(Setting {
+            value: node.endpoint(),
+            origin: Origin::Flag,
+        }),
+        image_endpoint: None,
+        ..session.settings.clone()
+    };
+    let on_demo = Session::new(settings, session.output, session.parser);
+    session
+        .output
+        .status("demo: this node is made up; nothing of it exists on this machine");
+    if !args.command.is_empty() {
+        return one(&args.command, &on_demo).await;
+    }
+    let mut worst = Exit::Success;
+    for line in TOUR {
+        session
+            .output
+            .data(format!("\n$ criscope {line}\n").as_bytes())?;
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let exit = one(&words, &on_demo).await?;
+        if worst == Exit::Success {
+            worst = exit;
+        }
+    }
+    Ok(worst)
+}
+
+async fn one(words: &[String], session: &Session) -> Result<Exit, Error> {
+    let line = match Line::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help goes to stdout, which may be closed: then nobody wants to read it.
+            let _ = error.print();
+            return Ok(if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            });
+        }
+    };
+    match line.command {
+        Some(Command::Demo(_)) => Err(Error::usage("a demo within a demo")),
+        Some(command) => Box::pin(super::run(&command, session)).await,
+        None => super::overview::run(session).await,
+    }
+}
