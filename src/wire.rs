@@ -6,8 +6,7 @@
 //! and it does not know gRPC's framing (`client` does).
 //!
 //! Followed are the protobuf encoding (<https://protobuf.dev/programming-guides/encoding/>) and the JSON mapping as Go's
-//! `protojson` prints it with `EmitDefaultValues`, which is what crictl shows for lists, or with `EmitUnpopulated`
-//! ([`Unset::Null`]), which is what it shows for a container or a pod sandbox. Two places where the newest CRI definition
+//! `protojson` prints it with `EmitDefaultValues`, which is what crictl shows. Two places where the newest CRI definition
 //! differs from every released tool are printed the released way: names of signals have no `SIGNAL_` in front, and the
 //! value of an environment variable is text.
 //!
@@ -39,15 +38,8 @@ pub use encode::{EncodeErrors, Mistake, Problem, encode};
 pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};
 pub use unknown::{Unknown, unknown_fields};
-pub use value::value;
+pub use value::{Unset, value};
 pub use walk::{Fault, Fields, Malformed, Value, WireType, elements};
 
-/// What becomes of a message field that is not set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unset {
-    /// It is left out, as in crictl's lists and in `inspecti`.
-    #[default]
-    Omit,
-    /// It is shown as `null`, as in crictl's `inspect` and `inspectp`.
-    Null,
-}
+#[cfg(test)]
+mod captures;

@@ -86,7 +86,7 @@ impl Encoder {
         let Some(content) = self.content(field.kind, value) else {
             return;
         };
-        if field.kind.can_be_unset() || !content.is_zero() {
+        if field.can_be_unset() || !content.is_zero() {
             content.push(field.number(), out);
         }
     }

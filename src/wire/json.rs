@@ -16,7 +16,6 @@ use thiserror::Error;
 
 pub use self::list::List;
 use self::text::push_text;
-use super::Unset;
 use super::gather::Gathered;
 use super::number::{push_f64, push_i64, push_u64};
 use super::scalar::{self, Scalar, Scalars};
@@ -75,7 +74,6 @@ pub fn text(ty: &MessageType, bytes: &[u8], layout: Layout) -> Result<String, Er
 pub struct Writer<W> {
     sink: W,
     layout: Layout,
-    unset: Unset,
     secrets: Secrets,
     page: Vec<u8>,
     /// How often a page was handed on.
@@ -92,18 +90,12 @@ impl<W: io::Write> Writer<W> {
         Self {
             sink,
             layout,
-            unset: Unset::Omit,
             secrets: Secrets::Shown,
             page: Vec::new(),
             pages: 0,
             depth: 0,
             first: true,
         }
-    }
-
-    /// What becomes of messages that are not set.
-    pub fn unset(self, unset: Unset) -> Self {
-        Self { unset, ..self }
     }
 
     /// What becomes of passwords and tokens.
@@ -170,7 +162,7 @@ impl<W: io::Write> Writer<W> {
         index: usize,
         field: &'static Field,
     ) -> Result<(), Error> {
-        if !field.kind.can_be_unset() {
+        if !field.can_be_unset() {
             let value = known.last(index);
             self.key(field);
             if field.secret && self.secrets == Secrets::Hidden && value.is_some() {
@@ -179,18 +171,11 @@ impl<W: io::Write> Writer<W> {
             }
             return self.value(field.kind, value);
         }
-        match known.message(index, field) {
-            Some(bytes) => {
-                self.key(field);
-                self.value(field.kind, Some(Value::Bytes(&bytes)))
-            }
-            None if self.unset == Unset::Null => {
-                self.key(field);
-                self.page.extend_from_slice(b"null");
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        let Some(bytes) = known.message(index, field) else {
+            return Ok(());
+        };
+        self.key(field);
+        self.value(field.kind, Some(Value::Bytes(&bytes)))
     }
 
     fn repeated(
@@ -393,15 +378,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unset_is_omitted_or_null() {
-        let mut writer = Writer::new(Vec::new(), Layout::Compact).unset(Unset::Null);
-        writer.document(cri::PodSandboxStats::TYPE, &[]).unwrap();
-        let bytes = writer.finish().unwrap();
-        assert_eq!(
-            bytes,
-            b"{\"attributes\":null,\"linux\":null,\"windows\":null}\n"
-        );
+    fn unset_messages_are_left_out_and_empty_ones_are_not() {
         compact::<cri::PodSandboxStats>(&[], "{}");
+        compact::<cri::RuntimeConfigResponse>(
+            b"\x0a\x00",
+            r#"{"linux":{"cgroupDriver":"SYSTEMD"}}"#,
+        );
+        compact::<cri::StatusResponse>(
+            b"\x0a\x00",
+            r#"{"status":{"conditions":[]},"info":{},"runtimeHandlers":[]}"#,
+        );
     }
 
     #[test]

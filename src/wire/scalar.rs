@@ -99,11 +99,6 @@ impl<'a> Iterator for Scalars<'a> {
 }
 
 impl Kind {
-    /// Whether a field that is not there differs from a field that is empty.
-    pub(super) fn can_be_unset(self) -> bool {
-        matches!(self, Kind::Message(_) | Kind::Timestamp)
-    }
-
     /// Whether several values can stand in one field, without tags.
     pub(super) fn is_packable(self) -> bool {
         self.wire_type() != super::WireType::Bytes

@@ -105,6 +105,12 @@ impl Field {
         self.key().trim_matches(['"', ':', ' '])
     }
 
+    /// Whether the field can be missing: a message that is not there differs from one that is empty.
+    pub fn can_be_unset(&self) -> bool {
+        let message = matches!(self.kind, Kind::Message(_) | Kind::Timestamp);
+        message && self.shape == Shape::Singular
+    }
+
     /// The key as it stands in JSON, with the quotes, the colon and one space.
     pub(super) fn key(&self) -> &'static str {
         self.key.text()

@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use super::Unset;
 use super::gather::Gathered;
 use super::scalar::{self, Scalar, Scalars};
 use super::table::{Field, Kind, MessageType, Shape};
@@ -15,23 +14,36 @@ use super::walk::{Fault, Malformed, Value as WireValue};
 /// of an answer does not bound the size of its document; no real answer comes near.
 const MOST_VALUES: usize = 4_000_000;
 
+/// What becomes of a message field that is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// It is left out, as in crictl's lists and in `inspecti`.
+    Omit,
+    /// It is `null` in the outermost message and left out further in, as in crictl's `inspect` and `inspectp`.
+    Null,
+}
+
 /// The document of a message. Malformed, or [`Fault::TooLarge`] beyond four million values.
 pub fn value(ty: &MessageType, bytes: &[u8], unset: Unset) -> Result<Value, Malformed> {
-    Builder {
-        unset,
-        left: MOST_VALUES,
+    let left = MOST_VALUES;
+    let mut document = Builder { left }.message(ty, bytes)?;
+    if unset == Unset::Null {
+        for field in ty.fields() {
+            if field.can_be_unset() {
+                document.entry(field.json()).or_insert(Value::Null);
+            }
+        }
     }
-    .message(ty, bytes)
+    Ok(Value::Object(document))
 }
 
 struct Builder {
-    unset: Unset,
     /// Values that may still be made.
     left: usize,
 }
 
 impl Builder {
-    fn message(&mut self, ty: &MessageType, bytes: &[u8]) -> Result<Value, Malformed> {
+    fn message(&mut self, ty: &MessageType, bytes: &[u8]) -> Result<Map<String, Value>, Malformed> {
         let known = Gathered::of(ty, bytes)?;
         self.spend(ty, ty.fields().len())?;
         let mut object = Map::new();
@@ -45,7 +57,7 @@ impl Builder {
                 object.insert(field.json().to_owned(), value);
             }
         }
-        Ok(Value::Object(object))
+        Ok(object)
     }
 
     fn singular(
@@ -54,14 +66,13 @@ impl Builder {
         index: usize,
         field: &'static Field,
     ) -> Result<Option<Value>, Malformed> {
-        if !field.kind.can_be_unset() {
+        if !field.can_be_unset() {
             return Ok(Scalar::of(field.kind, known.last(index)).map(Value::from));
         }
         match known.message(index, field) {
             Some(bytes) => self
                 .one(field.kind, Some(WireValue::Bytes(&bytes)))
                 .map(Some),
-            None if self.unset == Unset::Null => Ok(Some(Value::Null)),
             None => Ok(None),
         }
     }
@@ -109,9 +120,9 @@ impl Builder {
     fn one(&mut self, kind: Kind, found: Option<WireValue>) -> Result<Value, Malformed> {
         match (kind, found) {
             (Kind::Message(index), Some(WireValue::Bytes(bytes))) => {
-                self.message(index.ty(), bytes)
+                self.message(index.ty(), bytes).map(Value::Object)
             }
-            (Kind::Message(index), _) => self.message(index.ty(), &[]),
+            (Kind::Message(index), _) => self.message(index.ty(), &[]).map(Value::Object),
             _ => Ok(Scalar::of(kind, found).map_or(Value::Null, Value::from)),
         }
     }
@@ -177,15 +188,12 @@ mod tests {
         assert!(omitted.get("cpu").is_none());
         let shown = value(cri::ContainerStats::TYPE, bytes, Unset::Null).unwrap();
         assert_eq!(shown["cpu"], Value::Null);
-        assert_eq!(shown["memory"]["psi"], Value::Null);
+        assert_eq!(shown["memory"], memory);
     }
 
     #[test]
     fn a_document_of_nothing_is_bounded() {
-        let mut builder = Builder {
-            unset: Unset::Omit,
-            left: 30,
-        };
+        let mut builder = Builder { left: 30 };
         let bytes = b"\x0a\x00".repeat(3);
         let error = builder
             .message(cri::ListContainersResponse::TYPE, &bytes)
