@@ -43,3 +43,5 @@ pub use walk::{Fault, Fields, Malformed, Value, WireType, elements};
 
 #[cfg(test)]
 mod captures;
+#[cfg(test)]
+mod properties;

@@ -86,4 +86,14 @@ mod tests {
         push_u64(&mut out, u64::MAX);
         assert_eq!(String::from_utf8(out).unwrap(), u64::MAX.to_string());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn doubles_read_back(number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            let mut out = Vec::new();
+            push_f64(&mut out, number);
+            let read: f64 = String::from_utf8(out).unwrap().parse().unwrap();
+            proptest::prop_assert_eq!(read.to_bits(), number.to_bits());
+        }
+    }
 }
