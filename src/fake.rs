@@ -16,12 +16,15 @@ mod rpc;
 pub mod rules;
 mod scratch;
 mod service;
+pub mod socket;
 #[cfg(test)]
 mod tests;
+mod thread;
 pub mod world;
 
 pub use node::{Api, Node};
 pub use rules::{Answer, End, Rule};
+pub use socket::{Situation, Socket};
 pub use world::{CriPlugin, World};
 
 use std::os::unix::fs::FileTypeExt;

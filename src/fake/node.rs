@@ -8,20 +8,20 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Error;
 use super::calls::Call;
 use super::rules::{Held, Rule, Rules};
 use super::scratch::Scratch;
 use super::service::{Connection, Control, Service, Services};
+use super::thread::Thread;
 use super::world::{CriPlugin, World};
 
 /// A node to be started.
@@ -129,7 +129,7 @@ impl Builder {
             only: self.only,
         };
         let service = Arc::new(Service::new(self.world, services, self.rules));
-        let running = Some(Running::start(&path, Arc::clone(&service))?);
+        let running = Some(listen(&path, &service)?);
         Ok(Node {
             service,
             path,
@@ -143,7 +143,7 @@ impl Builder {
 pub struct Node {
     service: Arc<Service>,
     path: PathBuf,
-    running: Option<Running>,
+    running: Option<Thread>,
     scratch: Option<Scratch>,
 }
 
@@ -237,7 +237,7 @@ impl Node {
     /// Starts it again on the same socket, with the world as it was.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.running = None;
-        self.running = Some(Running::start(&self.path, Arc::clone(&self.service))?);
+        self.running = Some(listen(&self.path, &self.service)?);
         Ok(())
     }
 }
@@ -250,47 +250,10 @@ impl Drop for Node {
     }
 }
 
-/// The thread that serves.
-struct Running {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    fn start(path: &Path, service: Arc<Service>) -> Result<Self, Error> {
-        let listener = super::bind(path)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::Thread)?;
-        let thread = std::thread::Builder::new()
-            .name("fake-node".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        // The handle is gone or wants an end: both end it.
-                        _ = stopped => {}
-                        () = serve(listener, service) => {}
-                    }
-                });
-            })
-            .map_err(Error::Thread)?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the fake shows in the test's output by itself.
-            let _ = thread.join();
-        }
-    }
+fn listen(path: &Path, service: &Arc<Service>) -> Result<Thread, Error> {
+    let listener = super::bind(path)?;
+    let service = Arc::clone(service);
+    Thread::start("fake-node", move || serve(listener, service))
 }
 
 async fn serve(listener: UnixListener, service: Arc<Service>) {

@@ -1,11 +1,9 @@
 //! The fake node, asked by tonic's generated clients over a real socket.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tonic::Code;
 
 use super::world::{Clock, Container, Image, Pod, Remote};
@@ -15,51 +13,31 @@ use crate::cri::containerd::services::introspection::v1::introspection_client::I
 use crate::cri::image_service_client::ImageServiceClient;
 use crate::cri::runtime_service_client::RuntimeServiceClient;
 use crate::cri::{self, containerd};
+use crate::endpoint::connect::{self, Connection};
 
 /// As long as any single test may wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-#[derive(Clone)]
-struct Wire(hyper::client::conn::http2::SendRequest<tonic::body::Body>);
-
-impl tower::Service<Request<tonic::body::Body>> for Wire {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
-
-    fn poll_ready(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
-    }
+async fn wire(node: &Node) -> Connection {
+    connection(&node.endpoint()).await
 }
 
-async fn wire(node: &Node) -> Wire {
-    let stream = tokio::net::UnixStream::connect(node.socket())
+async fn connection(endpoint: &str) -> Connection {
+    connect::connect(&endpoint.parse().unwrap(), PATIENCE)
         .await
-        .unwrap();
-    let http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (sender, connection) = http.handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    Wire(sender)
+        .unwrap()
 }
 
 fn origin() -> http::Uri {
-    http::Uri::from_static("http://localhost")
+    http::Uri::from_static(connect::ORIGIN)
 }
 
-async fn runtime(node: &Node) -> RuntimeServiceClient<Wire> {
+async fn runtime(node: &Node) -> RuntimeServiceClient<Connection> {
     RuntimeServiceClient::with_origin(wire(node).await, origin())
         .max_decoding_message_size(usize::MAX)
 }
 
-async fn images(node: &Node) -> ImageServiceClient<Wire> {
+async fn images(node: &Node) -> ImageServiceClient<Connection> {
     ImageServiceClient::with_origin(wire(node).await, origin())
 }
 
@@ -68,6 +46,13 @@ async fn in_time<T>(test: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, test)
         .await
         .expect("the fake did not answer")
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or(error.to_string(), |source| {
+        format!("{error}: {}", chain(source))
+    })
 }
 
 fn spec(image: &str) -> Option<cri::ImageSpec> {
@@ -627,12 +612,7 @@ async fn a_goaway_carries_its_code() {
             .version(cri::VersionRequest::default())
             .await
             .unwrap_err();
-        let mut chain = String::new();
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            chain += &format!("{error}; ");
-            cause = error.source();
-        }
+        let chain = chain(&error);
         assert!(
             chain.to_lowercase().contains("calm"),
             "ENHANCE_YOUR_CALM in {chain}"
@@ -692,7 +672,7 @@ async fn a_killed_node_comes_back() {
 async fn streamed_lists_come_in_batches() {
     in_time(async {
         let node = Node::builder()
-            .world(World::generated(12_000))
+            .world(World::generated(6_000))
             .streaming_lists()
             .start()
             .unwrap();
@@ -707,7 +687,7 @@ async fn streamed_lists_come_in_batches() {
         while let Some(message) = stream.message().await.unwrap() {
             sizes.push(message.containers.len());
         }
-        assert_eq!(sizes, [5000, 5000, 2000]);
+        assert_eq!(sizes, [5000, 1000]);
     })
     .await;
 }
@@ -755,46 +735,58 @@ async fn ready_lists_follow_the_world() {
     .await;
 }
 
+#[tokio::test]
+async fn sockets_that_speak_http2_send_a_client_away() {
+    in_time(async {
+        for (situation, expected) in [
+            (Situation::GoAway(11), "calm"),
+            (Situation::ClosesAtCall, ""),
+        ] {
+            let socket = Socket::start(situation.clone()).unwrap();
+            let connection = connection(&socket.endpoint()).await;
+            let mut client = RuntimeServiceClient::with_origin(connection, origin());
+            let error = client
+                .version(cri::VersionRequest::default())
+                .await
+                .unwrap_err();
+            assert!(
+                chain(&error).to_lowercase().contains(expected),
+                "{situation:?}: {}",
+                chain(&error)
+            );
+        }
+    })
+    .await;
+}
+
 #[test]
 fn a_generated_node_has_the_promised_shape() {
-    let per_element = |bytes: usize| bytes / 1000;
+    #[track_caller]
+    fn case(list: &impl prost::Message, expected: std::ops::Range<usize>) {
+        let bytes = list.encoded_len() / 1000;
+        assert!(expected.contains(&bytes), "{bytes} bytes per element");
+    }
     let world = World::generated(1000);
-    let size = |message: &dyn Fn() -> usize| per_element(message());
-    let containers = size(&|| {
-        prost::Message::encoded_len(&cri::ListContainersResponse {
-            containers: world.list_containers(None),
-        })
-    });
-    let pods = size(&|| {
-        prost::Message::encoded_len(&cri::ListPodSandboxResponse {
+    let containers = world.list_containers(None);
+    let pods: BTreeSet<_> = world.pods.iter().map(|pod| &pod.status.id).collect();
+    let images: BTreeSet<_> = world.images.iter().map(|image| &image.image.id).collect();
+    assert_eq!((pods.len(), images.len()), (1000, 1000));
+    for container in &containers {
+        assert!(pods.contains(&container.pod_sandbox_id) && images.contains(&container.image_id));
+    }
+    case(&cri::ListContainersResponse { containers }, 900..1100);
+    case(
+        &cri::ListPodSandboxResponse {
             items: world.list_pods(None),
-        })
-    });
-    let images = size(&|| {
-        prost::Message::encoded_len(&cri::ListImagesResponse {
+        },
+        420..520,
+    );
+    case(
+        &cri::ListImagesResponse {
             images: world.list_images(None),
-        })
-    });
-    assert!(
-        (900..1100).contains(&containers),
-        "{containers} bytes per container"
+        },
+        220..280,
     );
-    assert!((420..520).contains(&pods), "{pods} bytes per pod");
-    assert!((220..280).contains(&images), "{images} bytes per image");
-    let ids: std::collections::BTreeSet<_> = world.pods.iter().map(|pod| &pod.status.id).collect();
-    assert_eq!(ids.len(), 1000);
-    assert!(
-        world
-            .containers
-            .iter()
-            .all(|container| ids.contains(&container.pod))
-    );
-    assert!(world.containers.iter().all(|container| {
-        world
-            .images
-            .iter()
-            .any(|image| image.image.id == container.image)
-    }));
 }
 
 #[test]
