@@ -1,9 +1,14 @@
 //! Registry namespaces, hosts and mirrors: one model, whatever dialect it was written in. Text in, values out: nothing
 //! here opens a file or a connection.
 
+pub mod document;
+pub mod golang;
 pub mod image_ref;
+pub mod node;
 pub mod plan;
+pub mod rules;
 pub mod text;
+pub mod tree;
 pub mod version;
 
 pub use image_ref::ImageRef;
