@@ -9,6 +9,7 @@ pub mod error;
 #[cfg(feature = "demo")]
 pub mod fake;
 pub mod model;
+pub mod probe;
 pub mod registry;
 pub mod render;
 pub mod settings;

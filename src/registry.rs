@@ -1,8 +1,11 @@
 //! Registry namespaces, hosts and mirrors: one model, whatever dialect it was written in. Text in, values out: nothing
 //! here opens a file or a connection.
 
+pub mod containerd;
+pub mod declared;
 pub mod document;
 pub mod golang;
+pub mod hosts_toml;
 pub mod image_ref;
 pub mod node;
 pub mod plan;
@@ -11,5 +14,9 @@ pub mod text;
 pub mod tree;
 pub mod version;
 
+pub use declared::Declared;
 pub use image_ref::ImageRef;
 pub use version::{RuntimeId, RuntimeName};
+
+#[cfg(test)]
+mod cases;

@@ -74,7 +74,11 @@ impl Document {
             .collect();
         errors.sort_by(|a, b| a.place.cmp(&b.place));
         errors.truncate(MAX_ERRORS);
-        Self { root: table(&text, parsed.get_ref(), false), headers: outline.headers, errors }
+        Self {
+            root: table(&text, parsed.get_ref(), false),
+            headers: outline.headers,
+            errors,
+        }
     }
 }
 
@@ -83,7 +87,13 @@ fn table(text: &Text<'_>, from: &DeTable<'_>, inline: bool) -> Table {
     table.inline = inline;
     for (key, value) in from {
         let node = node(text, value.get_ref(), value.span());
-        table.insert(key.get_ref().as_ref(), Entry { key: text.place(key.span()), node });
+        table.insert(
+            key.get_ref().as_ref(),
+            Entry {
+                key: text.place(key.span()),
+                node,
+            },
+        );
     }
     table
 }
@@ -98,15 +108,21 @@ fn node(text: &Text<'_>, from: &DeValue<'_>, span: std::ops::Range<usize>) -> No
         },
         DeValue::Float(value) => Value::Other(value.as_str().to_owned()),
         DeValue::Datetime(value) => Value::Other(value.to_string()),
-        DeValue::Array(values) => {
-            Value::Array(values.iter().map(|value| node(text, value.get_ref(), value.span())).collect())
-        }
+        DeValue::Array(values) => Value::Array(
+            values
+                .iter()
+                .map(|value| node(text, value.get_ref(), value.span()))
+                .collect(),
+        ),
         DeValue::Table(value) => {
             let inline = text.body().as_bytes().get(span.start) == Some(&b'{');
             Value::Table(table(text, value, inline))
         }
     };
-    Node { value, place: text.place(span) }
+    Node {
+        value,
+        place: text.place(span),
+    }
 }
 
 /// What the events tell before a tree is built.
@@ -134,12 +150,20 @@ impl Outline {
             let span = event.span().start()..event.span().end();
             match event.kind() {
                 EventKind::StdTableOpen | EventKind::ArrayTableOpen => {
-                    header = Some((span.start, event.kind() == EventKind::ArrayTableOpen, Vec::new()));
+                    header = Some((
+                        span.start,
+                        event.kind() == EventKind::ArrayTableOpen,
+                        Vec::new(),
+                    ));
                 }
                 EventKind::StdTableClose | EventKind::ArrayTableClose => {
                     if let Some((start, array, keys)) = header.take() {
                         header_depth = keys.len();
-                        outline.headers.push(Header { keys, array, place: text.place(start..span.end) });
+                        outline.headers.push(Header {
+                            keys,
+                            array,
+                            place: text.place(start..span.end),
+                        });
                     }
                 }
                 EventKind::SimpleKey => {
@@ -154,15 +178,30 @@ impl Outline {
                     open.push((event.kind(), key_depth));
                 }
                 EventKind::InlineTableClose | EventKind::ArrayClose => {
-                    if after_comma && open.last().is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen) {
-                        outline.newer_than_1_0("a trailing comma in an inline table", text, span.clone());
+                    if after_comma
+                        && open
+                            .last()
+                            .is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen)
+                    {
+                        outline.newer_than_1_0(
+                            "a trailing comma in an inline table",
+                            text,
+                            span.clone(),
+                        );
                     }
                     key_depth = open.pop().map_or(0, |(_, depth)| depth);
                 }
                 EventKind::Newline if open.is_empty() => key_depth = 0,
                 EventKind::Newline => {
-                    if open.last().is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen) {
-                        outline.newer_than_1_0("a line break inside an inline table", text, span.clone());
+                    if open
+                        .last()
+                        .is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen)
+                    {
+                        outline.newer_than_1_0(
+                            "a line break inside an inline table",
+                            text,
+                            span.clone(),
+                        );
                     }
                 }
                 EventKind::ValueSep => key_depth = open.last().map_or(0, |(_, depth)| *depth),
@@ -174,7 +213,9 @@ impl Outline {
                 _ => after_comma = false,
             }
             if header.is_none() && header_depth + key_depth + open.len() > MAX_DEPTH
-                || header.as_ref().is_some_and(|(_, _, keys)| keys.len() > MAX_DEPTH)
+                || header
+                    .as_ref()
+                    .is_some_and(|(_, _, keys)| keys.len() > MAX_DEPTH)
             {
                 outline.too_deep = Some(text.place(span));
                 return outline;
@@ -186,7 +227,10 @@ impl Outline {
     fn newer_than_1_0(&mut self, what: &str, text: &Text<'_>, span: std::ops::Range<usize>) {
         if self.newer.len() < MAX_ERRORS {
             let message = format!("{what} is not TOML 1.0");
-            self.newer.push(SyntaxError { message, place: text.place(span) });
+            self.newer.push(SyntaxError {
+                message,
+                place: text.place(span),
+            });
         }
     }
 }
@@ -205,7 +249,12 @@ mod tests {
     fn places_of_keys_and_values() {
         let document = parse("a = 1\n[b.\"c:1\"]\n  d = [\"x\", true]\n");
         assert!(document.errors.is_empty());
-        let d = document.root.descend(&["b", "c:1"]).unwrap().entry("d").unwrap();
+        let d = document
+            .root
+            .descend(&["b", "c:1"])
+            .unwrap()
+            .entry("d")
+            .unwrap();
         assert_eq!((d.key.line, d.key.column, d.key.length), (3, 3, 1));
         let x = &d.node.array().unwrap()[0];
         assert_eq!((x.str(), x.place.column), (Some("x"), 8));
@@ -215,10 +264,28 @@ mod tests {
     #[test]
     fn headers_keep_their_order() {
         let document = parse("[b.\"x\\u0041\"]\n[ a ]\n[[c]]\nd = { e = { f = 1 } }\n");
-        let keys: Vec<_> = document.headers.iter().map(|header| (header.keys.join("/"), header.array)).collect();
-        assert_eq!(keys, [("b/xA".into(), false), ("a".into(), false), ("c".into(), true)]);
+        let keys: Vec<_> = document
+            .headers
+            .iter()
+            .map(|header| (header.keys.join("/"), header.array))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                ("b/xA".into(), false),
+                ("a".into(), false),
+                ("c".into(), true)
+            ]
+        );
         assert_eq!(document.headers[1].place.length, 5);
-        assert!(document.root.node("c").unwrap().array().unwrap()[0].table().unwrap().table("d").unwrap().inline);
+        assert!(
+            document.root.node("c").unwrap().array().unwrap()[0]
+                .table()
+                .unwrap()
+                .table("d")
+                .unwrap()
+                .inline
+        );
         assert!(!document.root.table("b").unwrap().inline);
     }
 
@@ -234,9 +301,19 @@ mod tests {
 
     #[test]
     fn what_go_does_not_read_is_an_error() {
-        assert_eq!(parse("a = { b = 1,\n c = 2 }").errors[0].message, "a line break inside an inline table is not TOML 1.0");
-        assert_eq!(parse("a = { b = 1, }").errors[0].message, "a trailing comma in an inline table is not TOML 1.0");
-        assert!(parse("a = [ 1,\n 2,\n]\nb = { c = [1, 2,] }").errors.is_empty());
+        assert_eq!(
+            parse("a = { b = 1,\n c = 2 }").errors[0].message,
+            "a line break inside an inline table is not TOML 1.0"
+        );
+        assert_eq!(
+            parse("a = { b = 1, }").errors[0].message,
+            "a trailing comma in an inline table is not TOML 1.0"
+        );
+        assert!(
+            parse("a = [ 1,\n 2,\n]\nb = { c = [1, 2,] }")
+                .errors
+                .is_empty()
+        );
     }
 
     #[test]
@@ -250,7 +327,11 @@ mod tests {
         ] {
             assert!(!parse(&body).errors.is_empty());
         }
-        assert!(parse("[a.b.c.d]\ne.f = { g = [[[1]]] }\n").errors.is_empty());
+        assert!(
+            parse("[a.b.c.d]\ne.f = { g = [[[1]]] }\n")
+                .errors
+                .is_empty()
+        );
     }
 
     proptest! {

@@ -31,8 +31,12 @@ fn parse_parts(raw: &str) -> Result<GoUrl, String> {
     }
     let rest = raw.split_once('#').map_or(raw, |(before, _)| before);
     let (scheme, rest) = split_scheme(rest)?;
-    let mut url =
-        GoUrl { scheme: scheme.to_ascii_lowercase(), host: String::new(), path: String::new(), userinfo: false };
+    let mut url = GoUrl {
+        scheme: scheme.to_ascii_lowercase(),
+        host: String::new(),
+        path: String::new(),
+        userinfo: false,
+    };
     let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
     let mut path = rest;
     if !rest.starts_with('/') {
@@ -40,10 +44,17 @@ fn parse_parts(raw: &str) -> Result<GoUrl, String> {
             // An opaque URL such as `registry:5000`: neither host nor path.
             return Ok(url);
         }
-        if rest.split('/').next().is_some_and(|segment| segment.contains(':')) {
+        if rest
+            .split('/')
+            .next()
+            .is_some_and(|segment| segment.contains(':'))
+        {
             return Err("first path segment in URL cannot contain colon".to_owned());
         }
-    } else if let Some(after) = rest.strip_prefix("//").filter(|after| !url.scheme.is_empty() || !after.starts_with('/')) {
+    } else if let Some(after) = rest
+        .strip_prefix("//")
+        .filter(|after| !url.scheme.is_empty() || !after.starts_with('/'))
+    {
         let slash = after.find('/').unwrap_or(after.len());
         let (authority, after) = after.split_at(slash);
         let (userinfo, host) = match authority.rsplit_once('@') {
@@ -110,20 +121,32 @@ fn unescape(text: &str, host: bool) -> Result<String, String> {
     while at < bytes.len() {
         let byte = bytes[at];
         if byte == b'%' {
-            let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
+            let digits = bytes
+                .get(at + 1..at + 3)
+                .and_then(|two| std::str::from_utf8(two).ok());
             let Some(value) = digits
                 .filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()))
                 .and_then(|two| u8::from_str_radix(two, 16).ok())
             else {
                 let end = (at + 3).min(bytes.len());
-                return Err(format!("invalid URL escape {}", quote(&String::from_utf8_lossy(&bytes[at..end]))));
+                return Err(format!(
+                    "invalid URL escape {}",
+                    quote(&String::from_utf8_lossy(&bytes[at..end]))
+                ));
             };
             decoded.push(value);
             at += 3;
             continue;
         }
-        if host && byte < 0x80 && !byte.is_ascii_alphanumeric() && !b"-._~!$&'()*+,;=:[]<>\"".contains(&byte) {
-            return Err(format!("invalid character {} in host name", quote(&char::from(byte).to_string())));
+        if host
+            && byte < 0x80
+            && !byte.is_ascii_alphanumeric()
+            && !b"-._~!$&'()*+,;=:[]<>\"".contains(&byte)
+        {
+            return Err(format!(
+                "invalid character {} in host name",
+                quote(&char::from(byte).to_string())
+            ));
         }
         decoded.push(byte);
         at += 1;
@@ -157,7 +180,9 @@ pub fn query_escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             b' ' => escaped.push('+'),
             _ => {
                 let _ = write!(escaped, "%{byte:02X}");
@@ -194,8 +219,17 @@ pub fn clean_path(path: &str) -> String {
 
 /// `path.Join`: empty elements are left out, the result is clean.
 pub fn join_path(parts: &[&str]) -> String {
-    let joined = parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/");
-    if joined.is_empty() { String::new() } else { clean_path(&joined) }
+    let joined = parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join("/");
+    if joined.is_empty() {
+        String::new()
+    } else {
+        clean_path(&joined)
+    }
 }
 
 /// Whether `time.ParseDuration` accepts the text: `30s`, `1m30s`, `0`; not `5`.
@@ -216,8 +250,13 @@ pub fn is_duration(text: &str) -> bool {
         if whole + fraction == 0 {
             return false;
         }
-        let unit = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-        if !matches!(&rest[..unit], "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
+        let unit = rest
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        if !matches!(
+            &rest[..unit],
+            "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h"
+        ) {
             return false;
         }
         rest = &rest[unit..];
@@ -261,7 +300,10 @@ mod tests {
         };
         let is = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
         assert_eq!(parts("https://m"), is("https", "m", ""));
-        assert_eq!(parts("HTTPS://m:5000/v2/?x=1#y"), is("https", "m:5000", "/v2/"));
+        assert_eq!(
+            parts("HTTPS://m:5000/v2/?x=1#y"),
+            is("https", "m:5000", "/v2/")
+        );
         assert_eq!(parts("https://u:p@m/a%20b"), is("https", "m", "/a b"));
         assert_eq!(parts("https://[::1]:5000/"), is("https", "[::1]:5000", "/"));
         assert_eq!(parts("m/x"), is("", "", "m/x"));
@@ -278,20 +320,45 @@ mod tests {
             error("https://HostIP1:Port1"),
             r#"parse "https://HostIP1:Port1": invalid port ":Port1" after host"#
         );
-        assert_eq!(error("https://a b"), r#"parse "https://a b": invalid character " " in host name"#);
-        assert_eq!(error("10.0.0.1:5000"), r#"parse "10.0.0.1:5000": first path segment in URL cannot contain colon"#);
+        assert_eq!(
+            error("https://a b"),
+            r#"parse "https://a b": invalid character " " in host name"#
+        );
+        assert_eq!(
+            error("10.0.0.1:5000"),
+            r#"parse "10.0.0.1:5000": first path segment in URL cannot contain colon"#
+        );
         assert_eq!(error("://m"), r#"parse "://m": missing protocol scheme"#);
-        assert_eq!(error("https://m/%zz"), r#"parse "https://m/%zz": invalid URL escape "%zz""#);
-        assert_eq!(error("https://m\n"), r#"parse "https://m\n": net/url: invalid control character in URL"#);
-        assert_eq!(error("https://{m}"), r#"parse "https://{m}": invalid character "{" in host name"#);
+        assert_eq!(
+            error("https://m/%zz"),
+            r#"parse "https://m/%zz": invalid URL escape "%zz""#
+        );
+        assert_eq!(
+            error("https://m\n"),
+            r#"parse "https://m\n": net/url: invalid control character in URL"#
+        );
+        assert_eq!(
+            error("https://{m}"),
+            r#"parse "https://{m}": invalid character "{" in host name"#
+        );
     }
 
     #[test]
     fn paths() {
-        for (path, clean) in [("", "."), ("/", "/"), ("/a/", "/a"), ("//a/./b/../c", "/a/c"), ("/../a", "/a"), ("../a/..", "..")] {
+        for (path, clean) in [
+            ("", "."),
+            ("/", "/"),
+            ("/a/", "/a"),
+            ("//a/./b/../c", "/a/c"),
+            ("/../a", "/a"),
+            ("../a/..", ".."),
+        ] {
             assert_eq!(clean_path(path), clean);
         }
-        assert_eq!(join_path(&["/", "", "library/nginx", "manifests", "1"]), "/library/nginx/manifests/1");
+        assert_eq!(
+            join_path(&["/", "", "library/nginx", "manifests", "1"]),
+            "/library/nginx/manifests/1"
+        );
         assert_eq!(join_path(&["/", "/v2/", "a"]), "/v2/a");
     }
 
@@ -307,10 +374,22 @@ mod tests {
 
     #[test]
     fn loopback() {
-        for local in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "::1"] {
+        for local in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.1.2.3",
+            "[::1]:5000",
+            "::1",
+        ] {
             assert!(is_loopback(local), "{local}");
         }
-        for remote in ["docker.io", "10.0.0.1:5000", "localhost.example", "LOCALHOST"] {
+        for remote in [
+            "docker.io",
+            "10.0.0.1:5000",
+            "localhost.example",
+            "LOCALHOST",
+        ] {
             assert!(!is_loopback(remote), "{remote}");
         }
         assert_eq!(split_host_port("[::1]:5000"), ("::1", "5000"));

@@ -94,7 +94,8 @@ impl Node {
 
     /// The text with its place, if it is a string.
     pub fn located_str(&self) -> Option<Located<String>> {
-        self.str().map(|text| Located::new(text.to_owned(), self.place.clone()))
+        self.str()
+            .map(|text| Located::new(text.to_owned(), self.place.clone()))
     }
 
     /// The truth value, if it is one.
@@ -147,7 +148,9 @@ impl Table {
 
     /// The entries in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries.iter().map(|(key, entry)| (key.as_str(), entry))
+        self.entries
+            .iter()
+            .map(|(key, entry)| (key.as_str(), entry))
     }
 
     /// The entries in the order in which they are written.
@@ -172,11 +175,30 @@ impl Table {
     pub fn overlay(&mut self, other: Table) {
         for (key, entry) in other.entries {
             match (self.entries.get_mut(&key), entry.node.value) {
-                (Some(Entry { node: Node { value: Value::Table(mine), .. }, .. }), Value::Table(theirs)) => {
+                (
+                    Some(Entry {
+                        node:
+                            Node {
+                                value: Value::Table(mine),
+                                ..
+                            },
+                        ..
+                    }),
+                    Value::Table(theirs),
+                ) => {
                     mine.overlay(theirs);
                 }
                 (_, value) => {
-                    self.entries.insert(key, Entry { node: Node { value, place: entry.node.place }, key: entry.key });
+                    self.entries.insert(
+                        key,
+                        Entry {
+                            node: Node {
+                                value,
+                                place: entry.node.place,
+                            },
+                            key: entry.key,
+                        },
+                    );
                 }
             }
         }
@@ -185,7 +207,11 @@ impl Table {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}@{}:{}", self.value, self.place.line, self.place.column)
+        write!(
+            f,
+            "{:?}@{}:{}",
+            self.value, self.place.line, self.place.column
+        )
     }
 }
 
@@ -201,6 +227,8 @@ impl fmt::Debug for Value {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.entries.iter().map(|(key, entry)| (key, &entry.node))).finish()
+        f.debug_map()
+            .entries(self.entries.iter().map(|(key, entry)| (key, &entry.node)))
+            .finish()
     }
 }

@@ -1,8 +1,26 @@
 //! The plan: for one image reference, which hosts a runtime asks, in which order, and how.
+//!
+//! [`route`] is pure: the files of a node, a runtime with its version and an image give the same answer on every
+//! machine. It does not know whether a host answers.
+
+pub mod containerd;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use super::declared::Declared;
+use super::image_ref::ImageRef;
+use super::text::Place;
+use super::version::{RuntimeId, RuntimeName};
+
+/// What a runtime would do to pull an image, given the files of its node.
+pub fn route(declared: &Declared, runtime: &RuntimeId, image: &ImageRef) -> Route {
+    match runtime.name {
+        RuntimeName::Containerd => containerd::Planner::new(declared, runtime).route(image),
+        RuntimeName::Crio | RuntimeName::Docker => Route::new(runtime, image),
+    }
+}
 
 /// What one runtime would do to pull one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +36,45 @@ pub struct Route {
     pub endpoints: Vec<RouteEndpoint>,
     /// Why the pull cannot even start, if so.
     pub fatal: Option<String>,
+    /// Files that could change the answer and that nobody has read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<PathBuf>,
+}
+
+impl Route {
+    /// A route with no endpoint yet.
+    fn new(runtime: &RuntimeId, image: &ImageRef) -> Self {
+        Self {
+            image: image.typed().to_owned(),
+            reference: image.to_string(),
+            runtime: runtime.to_string(),
+            endpoints: Vec::new(),
+            fatal: None,
+            unread: Vec::new(),
+        }
+    }
+
+    /// The same, for a pull that cannot start.
+    fn stopped(mut self, why: impl Into<String>) -> Self {
+        self.endpoints.clear();
+        self.fatal = Some(why.into());
+        self
+    }
+
+    /// Adds an endpoint; one that equals its neighbour is merged with it.
+    fn push(&mut self, endpoint: RouteEndpoint) {
+        match self.endpoints.last_mut() {
+            Some(last) if last.method == endpoint.method && last.url == endpoint.url => {
+                for phase in endpoint.phases {
+                    if !last.phases.contains(&phase) {
+                        last.phases.push(phase);
+                    }
+                }
+                last.phases.sort();
+            }
+            _ => self.endpoints.push(endpoint),
+        }
+    }
 }
 
 /// One endpoint on a [`Route`].
@@ -56,7 +113,7 @@ pub enum Method {
 }
 
 /// A part of a pull.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// From the name to a digest.
@@ -97,7 +154,7 @@ pub enum Fallback {
 /// Where credentials for an endpoint come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthPolicy {
-    /// The source that the runtime would use first.
+    /// Where they come from. `request` means: only from the pull request, if it brings any.
     pub source: AuthSource,
 }
 
@@ -131,4 +188,13 @@ pub enum Source {
     },
     /// A rule of the runtime itself.
     Builtin,
+}
+
+impl From<&Place> for Source {
+    fn from(place: &Place) -> Self {
+        Self::File {
+            path: place.path.to_path_buf(),
+            line: place.line,
+        }
+    }
 }

@@ -57,6 +57,8 @@ pub enum Rule {
     TransferService,
     /// All of 127.0.0.0/8 is loopback for mirrors; before, only 127.0.0.1, ::1 and localhost.
     MirrorsLoopbackRange,
+    /// Mirrors has a built-in entry for docker.io, which the wildcard does not replace.
+    MirrorsDefaultDockerIo,
     /// Registry.configs.*.auth is used for the sandbox image together with config_path.
     PauseCredentials,
     /// A hosts.toml without any `[host]` table is rejected: invalid `host` tree.
@@ -134,7 +136,11 @@ struct DefaultRow {
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     // The text is ours and a test reads it; a broken one means that no rule holds.
-    Rules::parse(BUILTIN).unwrap_or(Rules { date: String::new(), rules: Vec::new(), defaults: Vec::new() })
+    Rules::parse(BUILTIN).unwrap_or(Rules {
+        date: String::new(),
+        rules: Vec::new(),
+        defaults: Vec::new(),
+    })
 });
 
 impl Rules {
@@ -159,7 +165,11 @@ impl Rules {
     /// Whether a runtime behaves so. A rule that the data file lacks does not hold.
     pub fn holds(&self, rule: Rule, runtime: &RuntimeId) -> bool {
         self.row(rule).is_some_and(|row| {
-            row.runtime == runtime.name && row.versions.iter().any(|range| range.contains(&runtime.version))
+            row.runtime == runtime.name
+                && row
+                    .versions
+                    .iter()
+                    .any(|range| range.contains(&runtime.version))
         })
     }
 
@@ -170,8 +180,14 @@ impl Rules {
 
     /// The default of a runtime, if it has one.
     pub fn default(&self, id: Default, runtime: &RuntimeId) -> Option<&str> {
-        let row = self.defaults.iter().find(|row| row.id == id && row.runtime == runtime.name)?;
-        row.values.iter().find(|(range, _)| range.contains(&runtime.version)).map(|(_, value)| value.as_str())
+        let row = self
+            .defaults
+            .iter()
+            .find(|row| row.id == id && row.runtime == runtime.name)?;
+        row.values
+            .iter()
+            .find(|(range, _)| range.contains(&runtime.version))
+            .map(|(_, value)| value.as_str())
     }
 
     fn row(&self, rule: Rule) -> Option<&RuleRow> {
@@ -200,15 +216,26 @@ mod tests {
         assert!(holds(Rule::HostsTableRequired, "containerd@1.6.39"));
         assert!(holds(Rule::TransferService, "containerd@2.head"));
         assert!(!holds(Rule::TransferService, "crio@1.37.0"));
-        assert!(holds(Rule::ConfigPathDefaultDynamic, "containerd@2.4.0-beta.0+70"));
+        assert!(holds(
+            Rule::ConfigPathDefaultDynamic,
+            "containerd@2.4.0-beta.0+70"
+        ));
         assert!(holds(Rule::ConfigPathDefaultStatic, "containerd@2.2.1"));
     }
 
     #[test]
     fn defaults() {
-        let sandbox = |runtime: &str| Rules::builtin().default(Default::SandboxImage, &runtime.parse().unwrap());
-        assert_eq!(sandbox("containerd@1.6.20"), Some("registry.k8s.io/pause:3.6"));
-        assert_eq!(sandbox("containerd@2.head"), Some("registry.k8s.io/pause:3.10.2"));
+        let sandbox = |runtime: &str| {
+            Rules::builtin().default(Default::SandboxImage, &runtime.parse().unwrap())
+        };
+        assert_eq!(
+            sandbox("containerd@1.6.20"),
+            Some("registry.k8s.io/pause:3.6")
+        );
+        assert_eq!(
+            sandbox("containerd@2.head"),
+            Some("registry.k8s.io/pause:3.10.2")
+        );
         assert_eq!(sandbox("docker@20.10.24"), None);
     }
 

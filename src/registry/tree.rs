@@ -14,13 +14,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Entry {
-    /// A text file. Certificates are texts too; private keys must be [`Entry::Present`].
+    /// A text file. Certificate authorities are texts; what may hold a private key must be [`Entry::Sealed`].
     Text {
         /// The content.
         text: String,
     },
-    /// A file whose content nobody needs to see.
-    Present,
+    /// A file whose content is not kept.
+    Sealed {
+        /// The labels of its PEM blocks: `CERTIFICATE`, `PRIVATE KEY`.
+        blocks: Vec<String>,
+    },
     /// A directory.
     Directory {
         /// The names in it, sorted.
@@ -28,7 +31,12 @@ pub enum Entry {
     },
     /// Nothing is there, or a link that leads nowhere.
     Absent,
-    /// Something is there but could not be read.
+    /// A file that is not UTF-8, which no reader of TOML, YAML or JSON accepts.
+    NotText {
+        /// The line of the first fault, from 1.
+        line: usize,
+    },
+    /// Something is there, but we could not read it: what a daemon would read is unknown.
     Unreadable {
         /// Why.
         reason: String,
@@ -40,8 +48,8 @@ pub enum Entry {
 pub enum Want {
     /// Read it, or list it if it is a directory.
     Content,
-    /// Only see whether it is there: it may hold a private key.
-    Presence,
+    /// Only see which PEM blocks are in it: it may hold a private key. Answered by [`Entry::Sealed`].
+    Labels,
 }
 
 /// Paths and what was found there. Paths are absolute, as the node sees them.
@@ -72,7 +80,11 @@ impl Tree {
         let mut child = path.as_path();
         while let (Some(parent), Some(name)) = (child.parent(), child.file_name()) {
             let name = name.to_string_lossy().into_owned();
-            match self.entries.entry(parent.to_owned()).or_insert(Entry::Directory { names: Vec::new() }) {
+            match self
+                .entries
+                .entry(parent.to_owned())
+                .or_insert(Entry::Directory { names: Vec::new() })
+            {
                 Entry::Directory { names } => {
                     if let Err(at) = names.binary_search(&name) {
                         names.insert(at, name);
@@ -85,9 +97,30 @@ impl Tree {
         self.entries.insert(path, entry);
     }
 
-    /// What was found at a path; `None` if nobody looked.
+    /// What is at a path; `None` if nobody looked. A directory that was listed without the name, or is itself absent,
+    /// answers for what would be below it.
     pub fn entry(&self, path: &Path) -> Option<&Entry> {
-        self.entries.get(path)
+        if let Some(entry) = self.entries.get(path) {
+            return Some(entry);
+        }
+        let mut child = path;
+        while let (Some(parent), Some(name)) = (child.parent(), child.file_name()) {
+            match self.entries.get(parent) {
+                Some(Entry::Directory { names }) => {
+                    let listed = names.iter().any(|known| known.as_str() == name);
+                    return (!listed).then_some(&Entry::Absent);
+                }
+                Some(
+                    Entry::Absent
+                    | Entry::Text { .. }
+                    | Entry::Sealed { .. }
+                    | Entry::NotText { .. },
+                ) => return Some(&Entry::Absent),
+                Some(Entry::Unreadable { .. }) => return None,
+                None => child = parent,
+            }
+        }
+        None
     }
 
     /// The content of a text file.
@@ -106,23 +139,32 @@ impl Tree {
         }
     }
 
+    /// The labels of the PEM blocks in a file; `None` if it was not read.
+    pub fn pem_labels(&self, path: &Path) -> Option<Vec<String>> {
+        match self.entries.get(path) {
+            Some(Entry::Text { text }) => Some(pem_labels(text)),
+            Some(Entry::Sealed { blocks }) => Some(blocks.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether something is at a path, as `stat` would say. `false` also if nobody looked.
     pub fn exists(&self, path: &Path) -> bool {
-        match self.entries.get(path) {
+        match self.entry(path) {
             Some(Entry::Absent) => false,
             Some(_) => true,
-            // A directory above that was listed knows.
+            // Listed above, though not looked at.
             None => path
                 .parent()
-                .and_then(|parent| self.names(parent))
-                .zip(path.file_name())
-                .is_some_and(|(names, name)| names.iter().any(|known| known.as_str() == name)),
+                .is_some_and(|parent| self.names(parent).is_some()),
         }
     }
 
     /// All paths that were looked at.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Entry)> {
-        self.entries.iter().map(|(path, entry)| (path.as_path(), entry))
+        self.entries
+            .iter()
+            .map(|(path, entry)| (path.as_path(), entry))
     }
 
     /// The paths that match a pattern as Go's `filepath.Glob` matches: `*`, `?` and `[…]` within one name, sorted.
@@ -141,7 +183,7 @@ impl Tree {
     pub fn glob_directories(&self, pattern: &Path) -> Vec<PathBuf> {
         let mut wanted = Vec::new();
         self.walk(pattern, |path, last| {
-            if !last && !self.entries.contains_key(path) {
+            if !last && self.entry(path).is_none() {
                 wanted.push(path.to_owned());
             }
         });
@@ -151,7 +193,10 @@ impl Tree {
     /// Calls back for every directory in which a pattern is matched, and for every candidate at its end.
     fn walk(&self, pattern: &Path, mut found: impl FnMut(&Path, bool)) {
         let mut level = vec![PathBuf::new()];
-        let components: Vec<_> = pattern.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+        let components: Vec<_> = pattern
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect();
         for (index, part) in components.iter().enumerate() {
             let last = index + 1 == components.len();
             let mut next = Vec::new();
@@ -188,12 +233,27 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
-            Self::Present => f.write_str("Present"),
+            Self::Sealed { blocks } => write!(f, "Sealed({blocks:?})"),
+            Self::NotText { line } => write!(f, "NotText(line {line})"),
             Self::Directory { names } => write!(f, "Directory({names:?})"),
             Self::Absent => f.write_str("Absent"),
             Self::Unreadable { reason } => write!(f, "Unreadable({reason})"),
         }
     }
+}
+
+/// The labels of the PEM blocks in a text, in their order: `CERTIFICATE`, `PRIVATE KEY`.
+pub fn pem_labels(text: &str) -> Vec<String> {
+    let begins = text.lines().filter_map(|line| {
+        line.trim_end()
+            .strip_prefix("-----BEGIN ")?
+            .strip_suffix("-----")
+    });
+    begins
+        .filter(|label| text.contains(&format!("-----END {label}-----")))
+        .map(str::to_owned)
+        .take(1000)
+        .collect()
 }
 
 /// `filepath.Match` for one name. A pattern that Go calls bad matches nothing.
@@ -286,10 +346,28 @@ mod tests {
             tree.add_text(format!("/etc/containerd/conf.d/{name}"), "");
         }
         let found = tree.glob(Path::new("/etc/containerd/conf.d/*.toml"));
-        assert_eq!(found, [PathBuf::from("/etc/containerd/conf.d/a.toml"), "/etc/containerd/conf.d/b.toml".into()]);
+        assert_eq!(
+            found,
+            [
+                PathBuf::from("/etc/containerd/conf.d/a.toml"),
+                "/etc/containerd/conf.d/b.toml".into()
+            ]
+        );
         assert_eq!(tree.glob(Path::new("/etc/*/conf.d/c.conf")).len(), 1);
-        assert_eq!(tree.glob_directories(Path::new("/opt/*/x")), [PathBuf::from("/opt")]);
-        assert!(tree.glob_directories(Path::new("/etc/containerd/conf.d/*")).is_empty());
+        tree.insert(
+            "/srv",
+            Entry::Directory {
+                names: vec!["x".into()],
+            },
+        );
+        assert_eq!(
+            tree.glob_directories(Path::new("/srv/x/*")),
+            [PathBuf::from("/srv/x")]
+        );
+        assert!(
+            tree.glob_directories(Path::new("/etc/containerd/conf.d/*"))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -299,8 +377,16 @@ mod tests {
         tree.insert("/etc/b", Entry::Absent);
         assert!(tree.exists(Path::new("/etc")) && tree.exists(Path::new("/etc/a")));
         assert!(!tree.exists(Path::new("/etc/b")) && !tree.exists(Path::new("/etc/c")));
-        assert_eq!(tree.entry(Path::new("/opt")), None);
-        assert_eq!(format!("{:?}", tree.entry(Path::new("/etc/a"))), "Some(Text(0 bytes))");
+        assert_eq!(
+            tree.entry(Path::new("/opt/x")),
+            Some(&Entry::Absent),
+            "`/` is listed"
+        );
+        assert_eq!(Tree::new().entry(Path::new("/opt")), None);
+        assert_eq!(
+            format!("{:?}", tree.entry(Path::new("/etc/a"))),
+            "Some(Text(0 bytes))"
+        );
     }
 
     proptest! {
