@@ -1,16 +1,22 @@
 //! Where a runtime listens: an [`Endpoint`] is parsed once and carried as a type from then on.
 //!
-//! Candidates and their order are in `discover`, the one connector in [`connect`]. Syntax follows the kubelet's
-//! `--container-runtime-endpoint`: `unix:///path`; a bare path is taken as a unix socket, as crictl does.
+//! Candidates and their order are in [`discover`], what was found out about one in [`report`], the one connector in
+//! [`connect`]. Syntax follows the kubelet's `--container-runtime-endpoint`: `unix:///path`; a bare path is taken as a
+//! unix socket, as crictl does.
 
 pub mod connect;
+pub mod discover;
+pub mod report;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The address of a CRI service: a unix socket by its absolute path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct Endpoint {
     path: PathBuf,
 }
@@ -117,6 +123,20 @@ impl FromStr for Endpoint {
                 scheme: scheme.to_owned(),
             }),
         }
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        endpoint.to_string()
     }
 }
 

@@ -1,6 +1,8 @@
-//! Goes and looks: sockets, host files, registries.
-//!
-//! A probe brings back values. It never judges (that is `check`) and never formats for people (that is `render`).
-//! Every wait has a deadline, and whatever comes from outside is bounded.
+//! Goes and looks, never judges and never formats for people: sockets, processes, host files and registries, each
+//! found, absent, or unknown with the reason.
 
+pub mod discovery;
 pub mod host_files;
+pub mod kubelet;
+mod process;
+pub mod socket;

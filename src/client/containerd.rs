@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::Error;
 use crate::cri::containerd::services::images::v1 as images;
 use crate::cri::containerd::services::introspection::v1 as introspection;
+use crate::cri::containerd::services::version::v1 as version;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect::{Connection, ORIGIN};
 
@@ -55,6 +56,16 @@ impl Containerd {
             origin(),
         );
         self.answer("Introspection.Server", client.server(())).await
+    }
+
+    /// `Version.Version`: the daemon's own version, which it gives also where CRI is not served.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn version(&self) -> Result<version::VersionResponse, Error> {
+        let mut client =
+            version::version_client::VersionClient::with_origin(self.connection.clone(), origin());
+        self.answer("Version.Version", client.version(())).await
     }
 
     /// `Images.List` in a namespace: every name in the image store.

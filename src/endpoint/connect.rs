@@ -2,7 +2,9 @@
 //!
 //! The authority is `localhost`, as the kubelet sends it: gRPC servers refuse a socket path there. hyper does not wait
 //! for the server's half of the HTTP/2 preface, so a peer that accepts and stays silent is noticed by the deadline of
-//! the first call, not here.
+//! the first call, not here. What a peer said first is kept, so that one that is no gRPC server can be told by name.
+
+mod greeting;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,6 +15,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 
 use super::Endpoint;
+
+pub use greeting::Greeting;
+use greeting::Overheard;
 
 /// The window of stream and connection, in bytes: measured best between 1 and 4 MiB on a unix socket; larger ones only
 /// move the pile of data from the kernel into this process.
@@ -29,6 +34,14 @@ pub const ORIGIN: &str = "http://localhost";
 #[derive(Debug, Clone)]
 pub struct Connection {
     sender: http2::SendRequest<tonic::body::Body>,
+    greeting: Greeting,
+}
+
+impl Connection {
+    /// What the peer said first.
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
 }
 
 /// Why no connection came about.
@@ -63,6 +76,8 @@ pub async fn connect(endpoint: &Endpoint, deadline: Duration) -> Result<Connecti
 /// # Errors
 /// [`Error::Handshake`].
 pub async fn over(stream: UnixStream) -> Result<Connection, Error> {
+    let greeting = Greeting::default();
+    let stream = Overheard::new(stream, greeting.clone());
     let (sender, driver) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(WINDOW)
@@ -77,12 +92,15 @@ pub async fn over(stream: UnixStream) -> Result<Connection, Error> {
             tracing::debug!(%error, "connection closed");
         }
     });
-    Ok(Connection { sender })
+    Ok(Connection { sender, greeting })
 }
 
-/// Connects, waiting for a place in a full listen backlog: on a unix socket the kernel answers EAGAIN at once instead
-/// of queueing the caller.
-async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
+/// Opens a stream, waiting for a place in a full listen backlog: on a unix socket the kernel answers EAGAIN at once
+/// instead of queueing the caller. It waits for ever; the caller has the deadline.
+///
+/// # Errors
+/// What connect() said.
+pub async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
     loop {
         match UnixStream::connect(endpoint.path()).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,0 +1,325 @@
+//! The processes of a host, read from /proc below a root: who listens where, and who a process is.
+//!
+//! Field positions follow proc(5) and proc_net_unix(5). Everything here can change while it is read; a process that has
+//! gone is a reason, not an error.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::endpoint::discover::below_run;
+use crate::endpoint::report::Process;
+
+/// No file below /proc that is read here is longer, in bytes; what is, is cut.
+const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// `__SO_ACCEPTCON`: the socket is listening.
+const LISTENING: u32 = 0x1_0000;
+
+/// The host that is looked at: everything is read below its root.
+#[derive(Debug)]
+pub struct Host {
+    root: PathBuf,
+    listeners: OnceLock<Vec<Listener>>,
+}
+
+/// A listening unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The socket's inode, which is how a process refers to it.
+    pub inode: u64,
+    /// The path as it was given to bind().
+    pub path: PathBuf,
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// The command name, at most 15 bytes.
+    pub comm: String,
+    /// `R`, `S`, `D`, `T`, `Z`, …
+    pub state: char,
+    /// When it was started, in clock ticks since boot.
+    pub started: u64,
+}
+
+impl Host {
+    /// The host below `root`: `/` for this one.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            listeners: OnceLock::new(),
+        }
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An absolute path of the host, as this process reaches it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file below /proc/PID.
+    pub fn of(&self, pid: u32, name: &str) -> PathBuf {
+        self.root.join("proc").join(pid.to_string()).join(name)
+    }
+
+    /// The sockets that listen at `path`, of this network namespace. There can be several: one that was bound before
+    /// the path was removed and bound anew still lists it.
+    pub fn listeners(&self, path: &Path) -> Vec<Listener> {
+        let name = path.file_name();
+        let real = fs::canonicalize(path).ok();
+        let inside = path
+            .strip_prefix(&self.root)
+            .map(|rest| Path::new("/").join(rest));
+        let all = self.listeners.get_or_init(|| {
+            text(&self.path("/proc/net/unix")).map_or_else(Vec::new, |table| parse_table(&table))
+        });
+        let same = |listed: &Path| {
+            below_run(listed) == below_run(path)
+                || inside
+                    .as_ref()
+                    .is_ok_and(|inside| below_run(listed) == below_run(inside))
+                || real.as_deref() == Some(listed)
+                || (listed.file_name() == name
+                    && real.is_some()
+                    && fs::canonicalize(listed).ok() == real)
+        };
+        all.iter()
+            .filter(|listener| same(&listener.path))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether the process has the socket with this inode open; `None` where that may not be seen.
+    pub fn holds(&self, pid: u32, inode: u64) -> Option<bool> {
+        let wanted = format!("socket:[{inode}]");
+        let mut entries = fs::read_dir(self.of(pid, "fd")).ok()?;
+        Some(entries.any(|entry| {
+            entry.is_ok_and(|entry| {
+                fs::read_link(entry.path())
+                    .is_ok_and(|target| target.as_os_str() == wanted.as_str())
+            })
+        }))
+    }
+
+    /// Every process, in ascending order of id.
+    pub fn pids(&self) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir(self.path("/proc")) else {
+            return Vec::new();
+        };
+        let mut pids: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// The command name of a process, at most 15 bytes.
+    pub fn comm(&self, pid: u32) -> Option<String> {
+        text(&self.of(pid, "comm")).map(|comm| comm.trim_end().to_owned())
+    }
+
+    /// The arguments of a process. To be asked of known daemons only: reading it takes a lock of the process's memory,
+    /// on which a sick process can hang its readers.
+    pub fn arguments(&self, pid: u32) -> Option<Vec<String>> {
+        let line = text(&self.of(pid, "cmdline"))?;
+        Some(line.split_terminator('\0').map(str::to_owned).collect())
+    }
+
+    /// State and start of a process.
+    pub fn stat(&self, pid: u32) -> Option<Stat> {
+        parse_stat(&text(&self.of(pid, "stat"))?)
+    }
+
+    /// Who a process is. What cannot be seen is left out, with the reason.
+    pub fn process(&self, pid: u32) -> Process {
+        let Some(stat) = self.stat(pid) else {
+            return Process {
+                pid: Some(pid),
+                unknown: Some("the process has ended or is hidden".to_owned()),
+                ..Process::default()
+            };
+        };
+        let (exe, unknown) = match fs::read_link(self.of(pid, "exe")) {
+            Ok(path) => (path.display().to_string(), None),
+            Err(error) => (
+                stat.comm.clone(),
+                Some(format!("path of the executable: {error}")),
+            ),
+        };
+        Process {
+            pid: Some(pid),
+            exe: Some(exe),
+            unit: text(&self.of(pid, "cgroup")).and_then(|cgroups| unit_of(&cgroups)),
+            started_at: self.time_of(stat.started),
+            unknown,
+        }
+    }
+
+    /// Clock ticks since boot as a time, RFC 3339, to the second.
+    fn time_of(&self, ticks: u64) -> Option<String> {
+        let boot: i64 = text(&self.path("/proc/stat"))?
+            .lines()
+            .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
+        let seconds = ticks / rustix::param::clock_ticks_per_second().max(1);
+        let time = boot.checked_add(i64::try_from(seconds).ok()?)?;
+        jiff::Timestamp::from_second(time)
+            .ok()
+            .map(|time| time.to_string())
+    }
+}
+
+/// The text of a file, cut where it is too long; `None` if it cannot be read.
+pub fn text(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .ok()?
+        .take(LONGEST_FILE)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What tells two paths to one socket from two sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Device and inode of what is there.
+    Inode(u64, u64),
+    /// Nothing is there: the path, with the links in its directory followed.
+    Path(PathBuf),
+}
+
+/// The identity of what is at a path.
+pub fn identity(path: &Path) -> Identity {
+    if let Ok(found) = fs::metadata(path) {
+        return Identity::Inode(found.dev(), found.ino());
+    }
+    let real = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => fs::canonicalize(parent)
+            .ok()
+            .map(|parent| parent.join(name)),
+        _ => None,
+    };
+    Identity::Path(real.unwrap_or_else(|| below_run(path)))
+}
+
+/// The listening sockets with a path in the text of /proc/net/unix.
+fn parse_table(text: &str) -> Vec<Listener> {
+    // Num RefCount Protocol Flags Type St Inode Path
+    text.lines()
+        .filter_map(|line| {
+            let start = line.find(" /")? + 1;
+            let (fields, path) = line.split_at_checked(start)?;
+            let mut fields = fields.split_ascii_whitespace();
+            let flags = u32::from_str_radix(fields.nth(3)?, 16).ok()?;
+            let inode = fields.nth(2)?.parse().ok()?;
+            (flags & LISTENING != 0).then(|| Listener {
+                inode,
+                path: PathBuf::from(path),
+            })
+        })
+        .collect()
+}
+
+/// The text of /proc/PID/stat. The command name is in parentheses and may hold any byte.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (before, after) = text.rsplit_once(')')?;
+    let (_, comm) = before.split_once('(')?;
+    let mut fields = after.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    // State is field 3, the start time field 22.
+    let started = fields.nth(18)?.parse().ok()?;
+    Some(Stat {
+        comm: comm.to_owned(),
+        state,
+        started,
+    })
+}
+
+/// The systemd unit in the text of /proc/PID/cgroup: the innermost service, else the innermost scope.
+pub fn unit_of(text: &str) -> Option<String> {
+    let path = |prefix: &str| {
+        text.lines()
+            .find_map(|line| line.split_once(prefix).map(|(_, path)| path))
+    };
+    // systemd's own hierarchy where there are several (version 1 and hybrid), else the only one.
+    [path(":name=systemd:"), path("0::")]
+        .into_iter()
+        .flatten()
+        .find_map(|path| {
+            let last = |kind: &str| path.rsplit('/').find(|part| part.ends_with(kind));
+            last(".service")
+                .or_else(|| last(".scope"))
+                .map(str::to_owned)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_listening_sockets_with_a_path() {
+        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            00000000770abac7: 00000003 00000000 00000000 0001 03  1601\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 23847 /run/containerd/containerd.sock\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03 23848 /run/containerd/containerd.sock\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 11 @/abstract /run/not.sock\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 99 /run/with space.sock\n\
+            cut off";
+        let found = parse_table(table);
+        let found: Vec<_> = found
+            .iter()
+            .map(|l| (l.inode, l.path.to_str().unwrap()))
+            .collect();
+        assert_eq!(found[0], (23847, "/run/containerd/containerd.sock"));
+        assert_eq!(found.last(), Some(&(99, "/run/with space.sock")));
+        assert!(!found.iter().any(|(inode, _)| *inode == 23848));
+    }
+
+    #[test]
+    fn reads_a_stat_whatever_the_command_is_called() {
+        let text = "812 (a) b (c) T 1 812 812 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 12345 77 88 99";
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                comm: "a) b (c".to_owned(),
+                state: 'T',
+                started: 12345
+            })
+        );
+        assert_eq!(parse_stat("812 (cut"), None);
+        assert_eq!(parse_stat("812 (cut) S 1 2"), None);
+    }
+
+    #[track_caller]
+    fn unit(cgroups: &str, expected: Option<&str>) {
+        assert_eq!(unit_of(cgroups).as_deref(), expected, "{cgroups}");
+    }
+
+    #[test]
+    fn finds_the_unit_of_a_process() {
+        unit(
+            "0::/system.slice/containerd.service\n",
+            Some("containerd.service"),
+        );
+        unit(
+            "12:pids:/\n1:name=systemd:/system.slice/docker.service\n0::/\n",
+            Some("docker.service"),
+        );
+        unit(
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/podman.service",
+            Some("podman.service"),
+        );
+        unit("0::/system.slice/k3s.service/init", Some("k3s.service"));
+        unit("0::/init.scope\n", Some("init.scope"));
+        unit("0::/\n", None);
+        unit("", None);
+    }
+}
