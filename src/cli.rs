@@ -135,9 +135,13 @@ fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
     let session = Session::new(settings, output, parser);
     let exit = runtime.block_on(async {
         let work = async {
-            match &cli.command {
+            let outcome = match &cli.command {
                 Some(command) => command::run(command, &session).await,
                 None => command::overview::run(&session).await,
+            };
+            match outcome {
+                Ok(exit) => Ok(exit),
+                Err(error) => Err(session.explain(error).await),
             }
         };
         tokio::select! {

@@ -117,6 +117,26 @@ impl Client {
         }
     }
 
+    /// The same client with its image service at another socket.
+    ///
+    /// # Errors
+    /// [`Error::Connect`].
+    pub async fn with_image_endpoint(mut self, image: &Endpoint) -> Result<Self, Error> {
+        match connect::connect(image, self.options.deadline).await {
+            Ok(connection) => {
+                self.image = Service {
+                    endpoint: image.clone(),
+                    connection,
+                };
+                Ok(self)
+            }
+            Err(source) => Err(Error::Connect {
+                endpoint: image.clone(),
+                source,
+            }),
+        }
+    }
+
     /// The endpoint of the runtime service.
     pub fn endpoint(&self) -> &Endpoint {
         &self.runtime.endpoint

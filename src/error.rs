@@ -7,6 +7,7 @@ use std::process;
 
 use crate::client;
 use crate::endpoint::{self, connect};
+use crate::probe::discovery;
 use crate::render::structured;
 use crate::settings;
 
@@ -185,6 +186,20 @@ impl From<settings::Error> for Error {
 impl From<endpoint::Error> for Error {
     fn from(error: endpoint::Error) -> Self {
         Self::usage(&error).maybe_hint(error.hint())
+    }
+}
+
+impl From<discovery::Failure> for Error {
+    /// No endpoint to talk to.
+    fn from(failure: discovery::Failure) -> Self {
+        let message = match &failure.endpoint {
+            Some(endpoint) => format!("no container runtime answers at `{endpoint}`"),
+            None => "no container runtime answers".to_owned(),
+        };
+        let mut made = Self::undetermined(message).maybe_hint(failure.advice);
+        made.causes
+            .push(format!("{}: {}", failure.verdict.name(), failure.detail));
+        made
     }
 }
 

@@ -4,5 +4,4 @@
 pub mod discovery;
 pub mod host_files;
 pub mod kubelet;
-mod process;
 pub mod socket;

@@ -8,12 +8,15 @@ use tokio::sync::OnceCell;
 use super::args::{ListOutput, Watch};
 use crate::client::{Client, Options};
 use crate::endpoint::Endpoint;
+use crate::endpoint::discover::{Given, Source};
 use crate::error::{Error, Exit};
 use crate::model::{Listing, Row};
+use crate::probe::discovery::{self, Discovery, Inputs};
+use crate::probe::socket::{self, Effort};
 use crate::render::list::{self, Cells, Column};
 use crate::render::output::Output;
 use crate::render::structured;
-use crate::settings::Settings;
+use crate::settings::{Origin, Setting, Settings};
 
 /// One run of criscope.
 #[derive(Debug)]
@@ -65,26 +68,76 @@ impl Session {
             fall_back,
         };
         let image = match &self.settings.image_endpoint {
-            Some(setting) => Some(self.parse(&setting.value, "image", &setting.origin)?),
+            Some(setting) => Some(endpoint(setting, "image")?),
             None => None,
         };
-        let Some(setting) = &self.settings.runtime_endpoint else {
-            return Err(Error::undetermined("no runtime endpoint is set"));
-        };
-        let endpoint = self.parse(&setting.value, "runtime", &setting.origin)?;
-        Ok(Client::connect(&endpoint, image.as_ref(), options).await?)
+        if let Some(setting) = &self.settings.runtime_endpoint {
+            let runtime = endpoint(setting, "runtime")?;
+            return Ok(Client::connect(&runtime, image.as_ref(), options).await?);
+        }
+        let discovery = self.discover(Effort::Quick, false).await?;
+        if let Some(notice) = discovery.notice()
+            && (self.output.talks_to_terminal || discovery.is_ambiguous())
+        {
+            self.output.status(notice);
+        }
+        for remark in &discovery.remarks {
+            self.output.warning(remark);
+        }
+        if let Some(failure) = discovery.failure() {
+            return Err(failure.into());
+        }
+        let client = discovery
+            .into_client(options)
+            .ok_or_else(|| Error::undetermined("no container runtime answers"))?;
+        match image {
+            Some(image) => Ok(client.with_image_endpoint(&image).await?),
+            None => Ok(client),
+        }
     }
 
-    fn parse(
-        &self,
-        text: &str,
-        which: &str,
-        origin: &crate::settings::Origin,
-    ) -> Result<Endpoint, Error> {
-        text.parse::<Endpoint>().map_err(|error| {
-            Error::from(error)
-                .while_doing(format!("the {which} endpoint in {origin} is not usable"))
-        })
+    /// Looks at every candidate for the node's runtime.
+    ///
+    /// # Errors
+    /// The endpoint that was set cannot be used.
+    pub async fn discover(&self, effort: Effort, wake: bool) -> Result<Discovery, Error> {
+        let set = match &self.settings.runtime_endpoint {
+            Some(setting) => Some(Given {
+                endpoint: endpoint(setting, "runtime")?,
+                source: match setting.origin {
+                    Origin::Flag => Source::Flag,
+                    Origin::Env(_) => Source::Env,
+                    Origin::File(_) => Source::Config,
+                },
+                detail: setting.origin.to_string(),
+            }),
+            None => None,
+        };
+        let inputs = Inputs {
+            set,
+            ..Inputs::default()
+        };
+        let options = socket::Options {
+            deadline: self.settings.timeout,
+            wake,
+            effort,
+        };
+        Ok(discovery::discover(&inputs, &options).await)
+    }
+
+    /// Finds out why the endpoint that was set does not answer, so that the error names the cause. What is not about
+    /// the endpoint stays as it is.
+    pub async fn explain(&self, error: Error) -> Error {
+        if error.exit() != Exit::Undetermined || self.settings.runtime_endpoint.is_none() {
+            return error;
+        }
+        match self.discover(Effort::Full, false).await {
+            Ok(discovery) => match discovery.failure() {
+                Some(failure) => failure.into(),
+                None => error,
+            },
+            Err(_) => error,
+        }
     }
 
     /// Shows a list: the same five ways for all of them.
@@ -149,4 +202,14 @@ impl Session {
             tokio::time::sleep(watch.interval.max(Duration::from_millis(100))).await;
         }
     }
+}
+
+/// Parses an endpoint that was set, saying where it was set if it is not usable.
+fn endpoint(setting: &Setting<String>, which: &str) -> Result<Endpoint, Error> {
+    setting.value.parse::<Endpoint>().map_err(|error| {
+        Error::from(error).while_doing(format!(
+            "the {which} endpoint in {} is not usable",
+            setting.origin
+        ))
+    })
 }

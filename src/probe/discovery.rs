@@ -366,6 +366,16 @@ impl Discovery {
         Some(line)
     }
 
+    /// Whether another runtime serves beside the chosen one, so that the user should hear which was taken.
+    pub fn is_ambiguous(&self) -> bool {
+        let serving = self
+            .endpoints
+            .iter()
+            .filter(|report| report.verdict.serves())
+            .count();
+        self.chosen.is_some() && serving > 1
+    }
+
     /// Why there is no endpoint to talk to; `None` if there is one.
     pub fn failure(&self) -> Option<Failure> {
         if self.chosen.is_some() {
