@@ -64,14 +64,11 @@ impl<R: Row> Listing<R> {
         self.items.retain(|item| keep(&item.row));
     }
 
-    /// Sorts by creation time, newest first, and keeps so many (all, if `None`). Equal times are sorted by id, so that
-    /// two calls print the same.
+    /// Sorts by creation time, newest first, and keeps so many (all, if `None`). Equal times keep the runtime's order, as
+    /// with crictl.
     pub fn newest_first(&mut self, created_at: impl Fn(&R) -> i64, keep: Option<usize>) {
-        self.items.sort_by(|a, b| {
-            created_at(&b.row)
-                .cmp(&created_at(&a.row))
-                .then_with(|| a.row.id().cmp(b.row.id()))
-        });
+        self.items
+            .sort_by_key(|item| std::cmp::Reverse(created_at(&item.row)));
         if let Some(keep) = keep {
             self.items.truncate(keep);
         }

@@ -1,0 +1,138 @@
+//! The command line: help, misuse, exit codes, settings, streams.
+
+use crate::support::{criscope, demo_node};
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let text = criscope(["--help"]).stdout();
+    for word in [
+        "Examples:",
+        "Exit codes:",
+        "endpoints",
+        "pods",
+        "ps",
+        "images",
+        "inspect",
+    ] {
+        assert!(text.contains(word), "{word} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn misuse_is_2_and_names_the_way_out() {
+    let outcome = criscope(["podz"]).outcome();
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("pods"), "{outcome}");
+    assert_eq!(outcome.stdout, "");
+
+    let outcome = criscope(["ps", "--label", "app"]).outcome();
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("key=value"), "{outcome}");
+
+    let outcome = criscope(["-r", "tcp://10.0.0.1:1", "ps"]).outcome();
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("unix:///"), "{outcome}");
+}
+
+#[test]
+fn a_runtime_that_is_not_there_is_3_and_says_why() {
+    for command in [
+        &["ps"][..],
+        &["pods"],
+        &["images"],
+        &["version"],
+        &["info"],
+        &["imagefsinfo"],
+        &["inspect", "x"],
+        &[],
+    ] {
+        let outcome = criscope(command.iter())
+            .env("CONTAINER_RUNTIME_ENDPOINT", "unix:///nosuch/cri.sock")
+            .outcome();
+        assert_eq!(outcome.code, 3, "{command:?}: {outcome}");
+        assert_eq!(outcome.stdout, "", "{command:?}");
+        assert!(
+            outcome.stderr.contains("/nosuch/cri.sock") && outcome.stderr.contains("hint:"),
+            "{command:?}: {outcome}"
+        );
+    }
+}
+
+#[test]
+fn an_object_that_is_not_there_is_1_and_does_not_hide_the_others() {
+    let node = demo_node();
+    let id = criscope(["ps", "-q", "-l"]).on(&node).stdout();
+    let outcome = criscope(["inspect", "nosuch", id.trim()])
+        .on(&node)
+        .outcome();
+    assert_eq!(outcome.code, 1, "{outcome}");
+    assert!(outcome.stderr.contains("nosuch"), "{outcome}");
+    let found: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+
+    let outcome = criscope(["inspecti", "nosuch:1"]).on(&node).outcome();
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome
+            .stderr
+            .contains("no such image \"nosuch:1\" present"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn flags_may_stand_behind_what_they_belong_to() {
+    let node = demo_node();
+    let id = criscope(["ps", "-q", "-l"]).on(&node).stdout();
+    let first = criscope(["inspect", "-o", "yaml", id.trim()])
+        .on(&node)
+        .stdout();
+    let second = criscope(["inspect", id.trim(), "-o", "yaml"])
+        .on(&node)
+        .stdout();
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_node_in_eight_lines_and_three_commands() {
+    let node = demo_node();
+    let text = criscope::<&str>([]).on(&node).stdout();
+    assert_eq!(text.lines().count(), 8 + 1 + 3, "{text}");
+    assert!(text.contains("8 ready, 2 not ready"), "{text}");
+    assert!(text.contains("criscope pods -s notready"), "{text}");
+}
+
+#[test]
+fn the_demo_runs_without_anything() {
+    let outcome = criscope(["demo"]).outcome();
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert!(outcome.stderr.contains("made up"), "{outcome}");
+    assert!(outcome.stdout.contains("$ criscope ps -a"), "{outcome}");
+    let pods = criscope(["demo", "pods", "-q"]).stdout();
+    assert_eq!(pods.lines().count(), 10, "{pods}");
+}
+
+#[test]
+fn completion_knows_the_live_node() {
+    let node = demo_node();
+    let images = criscope(["complete", "images"]).on(&node).stdout();
+    assert!(
+        images
+            .lines()
+            .any(|line| line == "registry.k8s.io/pause:3.8"),
+        "{images}"
+    );
+    let nobody = criscope(["complete", "pods"])
+        .env("CONTAINER_RUNTIME_ENDPOINT", "unix:///nosuch.sock")
+        .outcome();
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (0, ""), "{nobody}");
+    assert_eq!(nobody.stderr, "", "{nobody}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            criscope(["completion", shell])
+                .stdout()
+                .contains("criscope"),
+            "{shell}"
+        );
+    }
+}

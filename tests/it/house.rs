@@ -1,0 +1,169 @@
+//! The plan of rooms: who may import whom. A module may name what stands in its line, and itself.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Rooms and what they may know, from the vocabulary up to the face. Generated types (`cri`) are a room of their own.
+const PLAN: &[(&str, &[&str])] = &[
+    // Vocabulary: pure.
+    ("cri", &["wire"]),
+    ("wire", &["cri"]),
+    ("model", &["cri", "wire"]),
+    ("registry", &[]),
+    ("endpoint", &["cri"]),
+    ("facts", &["registry", "endpoint", "model"]),
+    ("secret", &[]),
+    // Reach.
+    ("client", &["cri", "endpoint", "secret", "wire"]),
+    ("stream", &["client", "endpoint", "model"]),
+    (
+        "probe",
+        &[
+            "client", "cri", "endpoint", "facts", "model", "registry", "secret", "wire",
+        ],
+    ),
+    // Judge.
+    ("check", &["facts", "registry", "endpoint", "model"]),
+    // Show.
+    (
+        "render",
+        &[
+            "check", "endpoint", "error", "facts", "model", "probe", "registry", "wire",
+        ],
+    ),
+    // Beside command.
+    ("settings", &[]),
+    (
+        "error",
+        &[
+            "check", "client", "endpoint", "probe", "registry", "render", "settings", "stream",
+        ],
+    ),
+    ("dialect", &["error"]),
+    // Act.
+    (
+        "command",
+        &[
+            "check", "client", "cri", "dialect", "endpoint", "error", "facts", "fake", "model",
+            "probe", "registry", "render", "secret", "settings", "stream", "wire",
+        ],
+    ),
+    // Face.
+    (
+        "cli",
+        &["command", "dialect", "error", "render", "settings"],
+    ),
+    ("main", &["cli"]),
+    ("fake", &["client", "cri", "wire"]),
+];
+
+#[test]
+fn rooms_know_only_what_the_plan_allows() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files(&src) {
+        let room = room(&src, &file);
+        let for_tests = file.ends_with("tests.rs") || file.ends_with("cases.rs");
+        if room == "lib" || for_tests {
+            continue;
+        }
+        let Some((_, allowed)) = PLAN.iter().find(|(name, _)| *name == room) else {
+            wrong.push(format!(
+                "{}: the room `{room}` is not in the plan",
+                file.display()
+            ));
+            continue;
+        };
+        let text = std::fs::read_to_string(&file).expect("sources are readable");
+        for named in named(&text) {
+            if named != room && !allowed.contains(&named.as_str()) {
+                wrong.push(format!(
+                    "{}: `{room}` must not know `{named}`",
+                    file.display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("src is readable") {
+        let path = entry.expect("src is readable").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn room(src: &Path, file: &Path) -> String {
+    let inside = file.strip_prefix(src).expect("file is below src");
+    let first = inside
+        .components()
+        .next()
+        .expect("file has a name")
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that a source names by `crate::…` or `criscope::…`, outside comments and tests.
+fn named(text: &str) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut found = BTreeSet::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
+        for (index, prefix) in line
+            .match_indices("crate::")
+            .chain(line.match_indices("criscope::"))
+        {
+            let rest = &line[index + prefix.len()..];
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            if !name.is_empty() {
+                found.insert(name);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_the_named_rooms_are_not_pure() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    // Vocabulary, judge and show: no files, no sockets, no clock, no command line.
+    for file in files(&src) {
+        let room = room(&src, &file);
+        let for_tests = file.ends_with("tests.rs") || file.ends_with("cases.rs");
+        if for_tests || !["model", "registry", "facts", "check", "wire"].contains(&room.as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("sources are readable");
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for world in [
+            "std::fs",
+            "TcpStream",
+            "UnixStream",
+            "tokio::",
+            "clap::",
+            "Timestamp::now",
+            "SystemTime::now",
+            "std::env::var",
+        ] {
+            assert!(
+                !text.contains(world),
+                "{}: `{room}` is pure, but names `{world}`",
+                file.display()
+            );
+        }
+    }
+}

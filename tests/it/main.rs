@@ -1,0 +1,12 @@
+//! Tests of the binary: one module per command, against the fake node or, where only the real thing proves anything,
+//! against real runtimes of the lab.
+//!
+//! Real runtimes need root and Debian's packages. Where they cannot be had the tests fail and say so; only
+//! `CRISCOPE_TEST_REAL=off` leaves them out, which is refused when `CI=true`.
+
+mod support;
+
+mod captures;
+mod cli;
+mod house;
+mod lists;

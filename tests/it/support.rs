@@ -1,0 +1,12 @@
+//! What the tests share: running the binary, the fake node, the lab.
+
+pub mod run;
+
+pub use run::criscope;
+
+use criscope::fake::{self, Node};
+
+/// The made-up node of the demo.
+pub fn demo_node() -> Node {
+    fake::demo().expect("the fake node starts")
+}
