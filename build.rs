@@ -14,9 +14,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files = protos_below(Path::new("proto"))?;
     files.sort();
     let descriptors = protox::compile(&files, ["proto"])?;
+    let mut bare = descriptors.clone();
+    for file in &mut bare.file {
+        // Comments, and the place of every word.
+        file.source_code_info = None;
+    }
     std::fs::write(
         out.join("descriptors.bin"),
-        prost::Message::encode_to_vec(&descriptors),
+        prost::Message::encode_to_vec(&bare),
     )?;
     std::fs::write(out.join("table.rs"), table::source(&descriptors)?)?;
 

@@ -1,0 +1,134 @@
+//! Our `proto/` against the definition of CRI that Debian packages: whatever is in there has to be in ours with the same
+//! numbers, types, names and order. Ours may have more.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use criscope::cri;
+use prost::Message;
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
+
+/// The one suite that has the package.
+const SUITE: &str = "testing";
+const PACKAGE: &str = "golang-k8s-cri-api-dev";
+const API: &str = "usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto";
+
+#[test]
+fn every_name_and_number_of_the_packaged_definition_is_ours() {
+    let api = unpacked().join(API);
+    let dir = api.parent().unwrap();
+    let theirs = protox::compile([&api], [dir]).unwrap();
+    let ours = FileDescriptorSet::decode(cri::DESCRIPTORS).unwrap();
+
+    let (theirs, ours) = (Definition::of(&theirs), Definition::of(&ours));
+    assert!(
+        theirs.statements.len() > 500,
+        "not CRI: {}",
+        theirs.statements.len()
+    );
+    let missing: Vec<_> = theirs.statements.difference(&ours.statements).collect();
+    assert!(missing.is_empty(), "not in proto/: {missing:#?}");
+    // The order of fields is the order of keys in JSON.
+    for (message, fields) in &theirs.orders {
+        let order = ours.orders.iter().find(|(name, _)| name == message);
+        let mut order: Vec<_> = order.map(|(_, fields)| fields.clone()).unwrap_or_default();
+        order.retain(|field| fields.contains(field));
+        assert_eq!(&order, fields, "order of the fields of {message}");
+    }
+}
+
+/// What the package has below `/`. The lab fetches it once and keeps it.
+fn unpacked() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let lab = tests.ancestors().nth(2).unwrap().join("examples/lab");
+    let output = Command::new(&lab)
+        .args(["fetch", PACKAGE, "--suite", SUITE, "--json"])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", lab.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{PACKAGE} of {SUITE} cannot be had: {said}"
+    );
+    let packages: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let root = packages[0]["root"].as_str().unwrap();
+    Path::new(root).to_owned()
+}
+
+/// A definition taken apart into statements that can be compared.
+#[derive(Default)]
+struct Definition {
+    statements: BTreeSet<String>,
+    /// Messages, each with its fields in the order of their declaration.
+    orders: Vec<(String, Vec<String>)>,
+}
+
+impl Definition {
+    fn of(descriptors: &FileDescriptorSet) -> Self {
+        let mut it = Self::default();
+        for file in &descriptors.file {
+            if file.package() != "runtime.v1" {
+                continue;
+            }
+            for message in &file.message_type {
+                it.message("", message);
+            }
+            for kind in &file.enum_type {
+                it.kind("", kind);
+            }
+            for service in &file.service {
+                for rpc in &service.method {
+                    it.statements.insert(format!(
+                        "rpc {}.{} ({} stream={}) returns ({} stream={})",
+                        service.name(),
+                        rpc.name(),
+                        rpc.input_type(),
+                        rpc.client_streaming(),
+                        rpc.output_type(),
+                        rpc.server_streaming(),
+                    ));
+                }
+            }
+        }
+        it
+    }
+
+    fn message(&mut self, scope: &str, message: &DescriptorProto) {
+        let name = format!("{scope}{}", message.name());
+        self.statements.insert(format!("message {name}"));
+        for field in &message.field {
+            self.statements.insert(format!(
+                "field {name}.{} ({}) = {} {:?} {:?} {}",
+                field.name(),
+                field.json_name(),
+                field.number(),
+                field.label(),
+                field.r#type(),
+                field.type_name(),
+            ));
+        }
+        let fields = message.field.iter().map(|field| field.name().to_owned());
+        self.orders.push((name.clone(), fields.collect()));
+        let scope = format!("{name}.");
+        for nested in &message.nested_type {
+            self.message(&scope, nested);
+        }
+        for kind in &message.enum_type {
+            self.kind(&scope, kind);
+        }
+    }
+
+    fn kind(&mut self, scope: &str, kind: &EnumDescriptorProto) {
+        let name = format!("{scope}{}", kind.name());
+        for value in &kind.value {
+            // Signals were renamed after 1.36, which changes nothing on the wire.
+            let bare = match name.as_str() {
+                "Signal" => value.name().trim_start_matches("SIGNAL_"),
+                _ => value.name(),
+            };
+            self.statements
+                .insert(format!("value {name}.{bare} = {}", value.number()));
+        }
+    }
+}
