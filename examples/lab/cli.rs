@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{self, Sent};
+use crate::commands::{self, Sent, Verdict};
 use crate::daemon;
 use crate::document::Document;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::generation::Suite;
 use crate::place::{self, Place};
 use crate::registry::Kind;
 use crate::up::{self, Life, Wish};
-use crate::{faulty, keeper, node};
+use crate::{faulty, keeper, node, resolver};
 
 /// Real throw-away containerd nodes and real registries on this machine
 #[derive(Debug, Parser)]
@@ -91,6 +91,11 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = daemon::NAME)]
         program: String,
     },
+    /// Pull every image of a lab and compare what comes with what `lab show --json` promises
+    Verify {
+        /// The lab
+        name: String,
+    },
     /// Clear away what killed labs have left
     Sweep,
     /// Fetch and unpack Debian packages into the cache; nothing is installed
@@ -126,6 +131,9 @@ enum Command {
     /// A registry that misbehaves (`lab up` starts it)
     #[command(hide = true)]
     Serve { kind: Kind, port: u16 },
+    /// The node's nameserver (`lab up` starts it)
+    #[command(hide = true)]
+    Resolve { address: std::net::Ipv4Addr },
 }
 
 /// Parses the command line and does what it says.
@@ -166,6 +174,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Restart { name, program } => {
             println!("{}", commands::restart(&name, &program)?);
         }
+        Command::Verify { name } => return verify(&name),
         Command::Sweep => {
             for name in place::sweep()? {
                 println!("{name} is cleared away");
@@ -181,6 +190,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Keeper { packages } => keeper::run(&packages)?,
         Command::Node { dir, packages } => node::run(&dir, &packages)?,
         Command::Serve { kind, port } => faulty::serve(kind, port)?,
+        Command::Resolve { address } => resolver::serve(address)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -217,6 +227,20 @@ fn fetch(names: &[String], suite: Suite, fresh: Freshness, json: bool) -> Result
         );
     }
     Ok(())
+}
+
+fn verify(name: &str) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for (pull, verdict) in commands::verify(name)? {
+        match verdict {
+            Verdict::Kept(what) => println!("as promised\t{}\t{what}", pull.image),
+            Verdict::Broken(what) => {
+                println!("NOT as promised\t{}\t{what}", pull.image);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
 }
 
 fn versions(fresh: Freshness) -> Result<ExitCode> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::control::{self, State};
+use crate::control;
 use crate::daemon;
 use crate::document::Document;
 use crate::error::{Doing, Error, Result};
@@ -14,6 +14,8 @@ use crate::generation::Generation;
 use crate::keeper;
 use crate::place::Place;
 use crate::processes;
+use crate::pullable::Pull;
+use crate::registry::Kind;
 
 /// The labs that are up, by name.
 pub fn list() -> Vec<(String, Option<Document>)> {
@@ -64,7 +66,7 @@ pub enum Sent {
 /// There is no such lab or program, or it does not run.
 pub fn signal(name: &str, program: &str, sent: Sent) -> Result<()> {
     let place = Place::named(name)?;
-    let State::Runs(pid) = control::look(&place, program)? else {
+    let Some(pid) = control::pid(&place, program)? else {
         return Err(Error::Usage(format!("`{program}` of {name} does not run")));
     };
     let signal = match sent {
@@ -92,22 +94,19 @@ pub fn restart(name: &str, program: &str) -> Result<u32> {
     let found = document.programs.iter().find(|it| it.name == program);
     let found = found.ok_or_else(|| Error::Usage(format!("{name} has no `{program}`")))?;
     // A stopped process does not notice SIGTERM until it goes on.
-    if let State::Runs(pid) = control::look(&place, program)? {
+    if let Some(pid) = control::pid(&place, program)? {
         processes::signal(pid, Signal::CONT).doing(|| format!("signal process {pid}"))?;
     }
     control::stop(&place, program, Signal::TERM)?;
-    let pid = match program == daemon::NAME {
-        true => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            let runtime = runtime.doing(|| "start the asynchronous runtime".to_owned())?;
-            runtime.block_on(daemon::start(&place, document.cri))?
-        }
-        false => control::start(&place, found)?,
-    };
+    if program == daemon::NAME {
+        let runtime = asynchronous()?;
+        runtime.block_on(daemon::start(&place, document.cri))?;
+    } else {
+        control::start(&place, found)?;
+    }
     note_pid(&place, program)?;
-    Ok(pid)
+    let pid = control::pid(&place, program)?;
+    pid.ok_or_else(|| Error::Usage(format!("`{program}` of {name} ended again")))
 }
 
 /// Keeps the document's word about the daemon true.
@@ -116,11 +115,52 @@ fn note_pid(place: &Place, program: &str) -> Result<()> {
         return Ok(());
     }
     let mut document = Document::read(place)?;
-    document.pid = match control::look(place, program)? {
-        State::Runs(pid) => Some(pid),
-        State::Ended(_) => None,
-    };
+    document.pid = control::pid(place, program)?;
     document.write(place)
+}
+
+/// Pulls every image of a lab and says for each what came and whether that is what its document promises. A mirror that
+/// hangs is left out: some runtimes wait for it without end.
+///
+/// # Errors
+/// There is no such lab, or its daemon does not answer.
+pub fn verify(name: &str) -> Result<Vec<(Pull, Verdict)>> {
+    let place = Place::named(name)?;
+    let document = Document::read(&place)?;
+    asynchronous()?.block_on(async {
+        let client = daemon::client(&place).await?;
+        let mut verdicts = Vec::new();
+        for pull in document.images {
+            if pull.through.contains(&Kind::Hang) {
+                continue;
+            }
+            let came = daemon::pull(&client, &pull.image).await;
+            let verdict = match (&came, &pull.served) {
+                (Ok(digest), Some(served)) if digest == served => Verdict::Kept(digest.clone()),
+                (Err(said), None) => Verdict::Kept(said.clone()),
+                (Ok(digest), _) => Verdict::Broken(digest.clone()),
+                (Err(said), _) => Verdict::Broken(said.clone()),
+            };
+            verdicts.push((pull, verdict));
+        }
+        Ok(verdicts)
+    })
+}
+
+/// Whether a pull went as the document promises: the digest that came, or what the runtime said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did.
+    Kept(String),
+    /// It did not.
+    Broken(String),
+}
+
+fn asynchronous() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.doing(|| "start the asynchronous runtime".to_owned())
 }
 
 /// Becomes a command inside the node: there, the socket and the configuration have their usual places.

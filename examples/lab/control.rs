@@ -52,26 +52,23 @@ pub enum Answer {
     Refused(String),
 }
 
-/// The state of a program as the machine sees it.
+/// How a program does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It runs under this number.
-    Runs(u32),
+    /// It runs.
+    Runs,
     /// It does not, and why.
     Ended(String),
 }
 
-/// Starts a program and returns its number on this machine.
+/// Starts a program.
 ///
 /// # Errors
 /// The node cannot start it, or does not answer.
-pub fn start(place: &Place, program: &Program) -> Result<u32> {
-    match outside(place, ask(place, &Order::Start(program.clone()))?)? {
-        State::Runs(pid) => Ok(pid),
-        State::Ended(how) => Err(Error::Node {
-            what: format!("`{}` ended with {how}", program.name),
-            log: program.log.clone(),
-        }),
+pub fn start(place: &Place, program: &Program) -> Result<()> {
+    match ask(place, &Order::Start(program.clone()))? {
+        Answer::Refused(said) => Err(Error::Refused { who: "node", said }),
+        Answer::Runs(_) | Answer::Ended(_) | Answer::Unknown => Ok(()),
     }
 }
 
@@ -80,7 +77,36 @@ pub fn start(place: &Place, program: &Program) -> Result<u32> {
 /// # Errors
 /// The node does not answer, or knows no such program.
 pub fn look(place: &Place, name: &str) -> Result<State> {
-    outside(place, ask(place, &Order::Look(name.to_owned()))?)
+    Ok(match inner(place, name)? {
+        Ok(_) => State::Runs,
+        Err(how) => State::Ended(how),
+    })
+}
+
+/// The number of a program on this machine, if it runs.
+///
+/// # Errors
+/// The node does not answer, or knows no such program.
+pub fn pid(place: &Place, name: &str) -> Result<Option<u32>> {
+    // It may end between the answer and the search; then the next answer says so.
+    while let Ok(inner) = inner(place, name)? {
+        let node = place.node_pid().ok_or_else(|| Error::NoLab(place.name()))?;
+        if let Some(pid) = processes::child(node, inner) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+/// The number of a program in the node's own PID namespace, or how it ended.
+fn inner(place: &Place, name: &str) -> Result<std::result::Result<u32, String>> {
+    let refused = |said: String| Err(Error::Refused { who: "node", said });
+    match ask(place, &Order::Look(name.to_owned()))? {
+        Answer::Runs(inner) => Ok(Ok(inner)),
+        Answer::Ended(how) => Ok(Err(how)),
+        Answer::Unknown => refused(format!("no `{name}` was started")),
+        Answer::Refused(said) => refused(said),
+    }
 }
 
 /// Sends a signal that ends a program, and waits for that. One that has ended already is fine.
@@ -88,12 +114,12 @@ pub fn look(place: &Place, name: &str) -> Result<State> {
 /// # Errors
 /// It does not end.
 pub fn stop(place: &Place, name: &str, signal: Signal) -> Result<()> {
+    let Some(pid) = pid(place, name)? else {
+        return Ok(());
+    };
+    processes::signal(pid, signal).doing(|| format!("signal process {pid}"))?;
     let end = Instant::now() + STOPPED;
-    let mut signal = Some(signal);
-    while let State::Runs(pid) = look(place, name)? {
-        if let Some(signal) = signal.take() {
-            processes::signal(pid, signal).doing(|| format!("signal process {pid}"))?;
-        }
+    while look(place, name)? == State::Runs {
         if Instant::now() > end {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
                 .doing(|| format!("end process {pid}"));
@@ -133,23 +159,6 @@ pub fn wait_for<T>(
             )));
         }
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Turns the node's own process number into the machine's.
-fn outside(place: &Place, answer: Answer) -> Result<State> {
-    let refused = |said: String| Error::Refused { who: "node", said };
-    match answer {
-        Answer::Runs(inner) => {
-            let node = place.node_pid().ok_or_else(|| Error::NoLab(place.name()))?;
-            match processes::child(node, inner) {
-                Some(pid) => Ok(State::Runs(pid)),
-                None => Ok(State::Ended("an unknown status".to_owned())),
-            }
-        }
-        Answer::Ended(how) => Ok(State::Ended(how)),
-        Answer::Unknown => Err(refused("no such process was started".to_owned())),
-        Answer::Refused(said) => Err(refused(said)),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::error::{Doing, Error, Result, run};
 use crate::generation::Generation;
 use crate::image::{self, Image};
 use crate::place::Place;
-use criscope::client::{Client, Options, containerd::CRI_NAMESPACE};
+use crate::resolver;
+use criscope::client::{Client, Error as Refusal, Options, containerd::CRI_NAMESPACE};
 use criscope::cri;
 use criscope::endpoint::Endpoint;
 
@@ -32,24 +33,50 @@ pub fn program(place: &Place) -> Program {
     }
 }
 
-/// Starts the daemon and waits until it answers. Returns its number on this machine.
+/// Starts the nameserver and waits until it listens.
+///
+/// # Errors
+/// It does not.
+pub fn start_resolver(place: &Place) -> Result<Program> {
+    let myself = std::env::current_exe().doing(|| "find this program's own file".to_owned())?;
+    let program = Program {
+        name: "resolver".to_owned(),
+        argv: vec![
+            myself.display().to_string(),
+            "resolve".to_owned(),
+            resolver::address(place.number).to_string(),
+        ],
+        env: Vec::new(),
+        log: place.log("resolver"),
+    };
+    control::start(place, &program)?;
+    let listens = || {
+        fs::read_to_string(&program.log)
+            .ok()
+            .filter(|log| log.contains("listening"))
+    };
+    control::wait_for(place, &program, UP, "listen", listens)?;
+    Ok(program)
+}
+
+/// Starts the daemon and waits until it answers.
 ///
 /// # Errors
 /// It ends, or does not answer: the end of its log is shown.
-pub async fn start(place: &Place, cri: Cri) -> Result<u32> {
+pub async fn start(place: &Place, cri: Cri) -> Result<()> {
     let program = program(place);
-    let pid = control::start(place, &program)?;
+    control::start(place, &program)?;
     let end = Instant::now() + UP;
     loop {
         if answers(place, cri).await {
-            return Ok(pid);
+            return Ok(());
         }
         let what = match control::look(place, NAME)? {
             State::Ended(how) => format!("containerd ended with {how}"),
-            State::Runs(_) if Instant::now() > end => {
+            State::Runs if Instant::now() > end => {
                 format!("containerd did not answer in {UP:?}")
             }
-            State::Runs(_) => {
+            State::Runs => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
@@ -116,6 +143,50 @@ pub async fn version(place: &Place, package: &Path) -> Result<String> {
         .to_owned())
 }
 
+/// Pulls an image through CRI, looks which digest the name stands for now, and removes it again.
+///
+/// # Errors
+/// What the runtime said.
+pub async fn pull(client: &Client, image: &str) -> std::result::Result<String, String> {
+    let spec = Some(cri::ImageSpec {
+        image: image.to_owned(),
+        ..Default::default()
+    });
+    let request = cri::PullImageRequest {
+        image: spec.clone(),
+        ..Default::default()
+    };
+    let words = |error: Refusal| match error {
+        Refusal::Status { message, .. } => message,
+        error => error.to_string(),
+    };
+    client
+        .pull_image(request, Some(CALL))
+        .await
+        .map_err(words)?;
+    let request = cri::ImageStatusRequest {
+        image: spec.clone(),
+        verbose: false,
+    };
+    let status = client.image_status(request).await.map_err(words)?;
+    let status = status
+        .decode()
+        .unwrap_or_default()
+        .image
+        .unwrap_or_default();
+    let host = image.split_once('/').map_or("", |(host, _)| host);
+    let digest = status.repo_digests.iter().find(|it| it.starts_with(host));
+    let digest = digest
+        .and_then(|it| it.split_once('@'))
+        .map(|(_, digest)| digest.to_owned());
+    // CRI forgets all of its names, so that the next pull is a real one.
+    client
+        .remove_image(cri::RemoveImageRequest { image: spec })
+        .await
+        .map_err(words)?;
+    Ok(digest.unwrap_or_default())
+}
+
 /// Imports images under the upstream's name with containerd's own `ctr`, and waits until CRI lists them.
 ///
 /// # Errors
@@ -143,18 +214,12 @@ pub async fn import(place: &Place, generation: Generation, images: &[Image]) -> 
         env: Vec::new(),
         log: place.log("ctr"),
     };
-    control::start(place, &program)
-        .map(drop)
-        .or_else(|error| match error {
-            // It may be over before anybody could look.
-            Error::Node { what, .. } if what.ends_with("unknown status") => Ok(()),
-            error => Err(error),
-        })?;
+    control::start(place, &program)?;
     let end = Instant::now() + UP;
     loop {
         match control::look(place, "ctr")? {
             State::Ended(how) if how == "exit status: 0" => break,
-            State::Runs(_) if Instant::now() < end => {
+            State::Runs if Instant::now() < end => {
                 tokio::time::sleep(Duration::from_millis(10)).await
             }
             state => {

@@ -11,6 +11,7 @@ use crate::error::{Doing, Error, Result};
 use crate::fetch::Package;
 use crate::place::Place;
 use crate::pods::Pod;
+use crate::pullable::Pull;
 use crate::registry::{Kind, Registry};
 
 /// A lab. Paths are this machine's unless they say otherwise.
@@ -57,22 +58,6 @@ pub struct Document {
     pub packages: Vec<Package>,
     /// The programs of the node, for `lab restart`.
     pub programs: Vec<Program>,
-}
-
-/// An image that the node can be asked to pull.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pull {
-    /// The image ref.
-    pub image: String,
-    /// The kinds of the mirrors that it goes through, first to last; empty if it is asked for directly.
-    pub through: Vec<Kind>,
-    /// The first of them.
-    pub url: String,
-    /// The digest that the upstream has.
-    pub digest: String,
-    /// The digest that a pull brings; null if it brings nothing.
-    pub served: Option<String>,
 }
 
 impl Document {

@@ -174,6 +174,8 @@ pub struct Registry {
     pub address: SocketAddr,
     /// The CA certificate that the node is told to use for it, as the node names the file.
     pub ca: Option<String>,
+    /// The certificate of the CA that signed its own, where it speaks TLS.
+    pub signed_by: Option<PathBuf>,
     /// Its log, with a line per request where it is a `docker-registry`.
     pub log: PathBuf,
     /// The process, for `lab signal` and `lab restart`.
@@ -183,23 +185,61 @@ pub struct Registry {
 /// Where the node has the lab's CA certificate.
 pub const CA: &str = "/etc/containerd/lab-ca.pem";
 
+/// The two authorities, and where their certificates are.
+pub struct Authorities {
+    lab: Authority,
+    nobody: Authority,
+    dir: PathBuf,
+}
+
+impl Authorities {
+    /// Makes them; the node gets the certificate of one.
+    ///
+    /// # Errors
+    /// No keys can be made, or the file system refuses.
+    pub fn new(place: &Place) -> Result<Self> {
+        let authorities = Self {
+            lab: Authority::new("criscope lab CA")?,
+            nobody: Authority::new("a CA that nobody knows")?,
+            dir: place.dir.join("registry"),
+        };
+        let at_the_node = place.host_root().join(CA.trim_start_matches('/'));
+        for (path, authority) in [
+            (at_the_node, &authorities.lab),
+            (authorities.path(Signer::Lab), &authorities.lab),
+            (authorities.path(Signer::Nobody), &authorities.nobody),
+        ] {
+            fs::write(&path, authority.pem()).doing(|| format!("write {}", path.display()))?;
+        }
+        Ok(authorities)
+    }
+
+    fn of(&self, signer: Signer) -> &Authority {
+        match signer {
+            Signer::Lab => &self.lab,
+            Signer::Nobody => &self.nobody,
+        }
+    }
+
+    fn path(&self, signer: Signer) -> PathBuf {
+        self.dir.join(match signer {
+            Signer::Lab => "ca.pem",
+            Signer::Nobody => "unknown-ca.pem",
+        })
+    }
+}
+
 /// Starts one registry of each kind. Returns them with the programs that they are.
 ///
 /// # Errors
 /// One of them does not come up.
-pub fn start_all(place: &Place) -> Result<(Vec<Registry>, Vec<Program>)> {
-    let lab = Authority::new("criscope lab CA")?;
-    let nobody = Authority::new("a CA that nobody knows")?;
-    let ca = place.host_root().join(CA.trim_start_matches('/'));
-    fs::write(&ca, lab.pem()).doing(|| format!("write {}", ca.display()))?;
-
+pub fn start_all(
+    place: &Place,
+    authorities: &Authorities,
+) -> Result<(Vec<Registry>, Vec<Program>)> {
     let mut programs = Vec::new();
     for kind in Kind::ALL {
-        let authority = match kind.tls() {
-            Some((_, Signer::Nobody)) => &nobody,
-            _ => &lab,
-        };
-        let program = program(place, kind, authority)?;
+        let program = program(place, kind, authorities)?;
         control::start(place, &program)?;
         programs.push(program);
     }
@@ -211,12 +251,14 @@ pub fn start_all(place: &Place) -> Result<(Vec<Registry>, Vec<Program>)> {
         } else {
             "http"
         };
-        let known = kind.tls().is_some_and(|(_, signer)| signer == Signer::Lab);
+        let signer = kind.tls().map(|(_, signer)| signer);
+
         registries.push(Registry {
             kind,
             url: format!("{scheme}://{address}"),
             address,
-            ca: known.then(|| CA.to_owned()),
+            ca: (signer == Some(Signer::Lab)).then(|| CA.to_owned()),
+            signed_by: signer.map(|signer| authorities.path(signer)),
             log: program.log.clone(),
             process: program.name.clone(),
         });
@@ -245,14 +287,18 @@ pub fn push(registries: &[Registry], content: Content, images: &[Image]) -> Resu
     Ok(())
 }
 
-fn program(place: &Place, kind: Kind, authority: &Authority) -> Result<Program> {
+fn program(place: &Place, kind: Kind, authorities: &Authorities) -> Result<Program> {
     let name = format!("registry-{}", kind.name());
     let log = place.log(&name);
     let dir = place.dir.join("registry");
     let argv = match kind.content() {
         Some(content) => {
             let tls = match kind.tls() {
-                Some((certificate, _)) => Some(authority.issue(certificate, kind.name(), &dir)?),
+                Some((certificate, signer)) => Some(authorities.of(signer).issue(
+                    certificate,
+                    kind.name(),
+                    &dir,
+                )?),
                 None => None,
             };
             let storage = dir.join(content.name());

@@ -6,18 +6,19 @@ use std::sync::mpsc;
 
 use rustix::process::Signal;
 
-use crate::config::{self, Cri, Settings, Style, UPSTREAM};
+use crate::config::{self, Cri, Settings, Style};
 use crate::control;
 use crate::daemon;
-use crate::document::{Document, Pull};
+use crate::document::Document;
 use crate::error::{Doing, Error, Result};
 use crate::fetch::{Cache, Freshness, Package};
 use crate::generation::{Generation, Suite};
-use crate::image::{Builder, Image};
+use crate::image::Builder;
 use crate::keeper::{Keeper, Signals};
 use crate::place::Place;
 use crate::pods;
-use crate::registry::{self, Content, Kind, Registry};
+use crate::pullable::Pullable;
+use crate::registry::{self, Authorities, Content, Kind};
 
 /// What a node is made of besides its containerd, from the suite on which everything has to run.
 const BASE: [&str; 4] = [
@@ -116,7 +117,7 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
             .unwrap_or_default()
     };
     let builder = Builder::new(&package("busybox-static"))?;
-    let (registries, mut programs) = registry::start_all(place)?;
+    let (registries, mut programs) = registry::start_all(place, &Authorities::new(place)?)?;
     let upstreams = config::upstreams(&registries, wish.mirror);
     config::write(
         place,
@@ -130,12 +131,12 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
     )?;
     import_files(place, &wish.extra)?;
 
-    let pid = daemon::start(place, wish.cri).await?;
+    programs.push(daemon::start_resolver(place)?);
+    daemon::start(place, wish.cri).await?;
     programs.push(daemon::program(place));
-    let fresh = pullable(&builder, "");
-    let stale = pullable(&builder, " as it was last year");
-    registry::push(&registries, Content::Fresh, &fresh)?;
-    registry::push(&registries, Content::Stale, &stale)?;
+    let images = Pullable::build(&builder);
+    registry::push(&registries, Content::Fresh, &images.fresh)?;
+    registry::push(&registries, Content::Stale, &images.stale)?;
 
     let mut made = Vec::new();
     if wish.cri == Cri::Enabled {
@@ -155,7 +156,7 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
         socket: place.socket(),
         generation: wish.generation.to_string(),
         version,
-        pid: (!wish.stale).then_some(pid),
+        pid: control::pid(place, daemon::NAME)?,
         node_pid: place.node_pid(),
         host_root: place.host_root(),
         config_path: config.join("config.toml"),
@@ -164,7 +165,7 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
         config_style: style,
         cri: wish.cri,
         mirror: wish.mirror,
-        images: pulls(style, &upstreams, &registries, &fresh, &stale),
+        images: images.promises(wish.generation, style, &upstreams, &registries),
         registries,
         pods: made,
         packages,
@@ -172,75 +173,6 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
     };
     document.write(place)?;
     Ok(document)
-}
-
-/// The images of the registries. `note` makes others of them.
-fn pullable(builder: &Builder, note: &str) -> Vec<Image> {
-    let entrypoint = "trap 'exit 0' TERM; echo \"up\"; sleep 2147483647 & wait $!";
-    vec![
-        builder.image("lab/app:1", entrypoint, &format!("1{note}")),
-        builder.image("lab/app:2", entrypoint, &format!("2{note}")),
-        builder.index("lab/multi:1", entrypoint, &["amd64", "arm64", "s390x"]),
-        builder.index("lab/foreign:1", entrypoint, &["s390x"]),
-        builder.image(config::PAUSE, "exec sleep 2147483647", "lab"),
-    ]
-}
-
-/// Every image under every name that can be asked for, and what comes of it.
-fn pulls(
-    style: Style,
-    upstreams: &[(String, Vec<Registry>)],
-    registries: &[Registry],
-    fresh: &[Image],
-    stale: &[Image],
-) -> Vec<Pull> {
-    let mut pulls = Vec::new();
-    let digest = |images: &[Image], name: &str| {
-        let found = images.iter().find(|image| image.name == name);
-        found.map(|image| image.top.digest.clone())
-    };
-    let mut add = |host: &str, name: &str, mirrors: &[Registry], through: Vec<Kind>| {
-        let Some(first) = mirrors.first() else { return };
-        // The first that has an answer; none of the others' faults hides a later one, save a wrong digest.
-        let content = mirrors.iter().find_map(|mirror| mirror.kind.serves());
-        let served = match content {
-            Some(Content::Fresh) if name != "lab/foreign:1" => digest(fresh, name),
-            Some(Content::Stale) if name != "lab/foreign:1" => digest(stale, name),
-            _ => None,
-        };
-        pulls.push(Pull {
-            image: format!("{host}/{name}"),
-            through,
-            url: first.url.clone(),
-            digest: digest(fresh, name).unwrap_or_default(),
-            served,
-        });
-    };
-    if style != Style::None {
-        for (upstream, mirrors) in upstreams {
-            let names: &[&str] = match upstream == UPSTREAM {
-                true => &["lab/app:1", "lab/app:2", "lab/multi:1", "lab/foreign:1"],
-                false => &["lab/app:1"],
-            };
-            for name in names {
-                let through = mirrors.iter().map(|mirror| mirror.kind).collect();
-                add(upstream, name, mirrors, through);
-            }
-        }
-    }
-    // Without any configuration: the runtime speaks HTTP to this machine.
-    for registry in registries
-        .iter()
-        .filter(|registry| registry.kind == Kind::Good)
-    {
-        add(
-            &registry.address.to_string(),
-            "lab/app:1",
-            std::slice::from_ref(registry),
-            Vec::new(),
-        );
-    }
-    pulls
 }
 
 fn import_files(place: &Place, files: &[PathBuf]) -> Result<()> {

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use crate::error::{Doing, Result, run};
 use crate::place::Place;
+use crate::resolver;
 
 /// The directories of [`Place::host_root`] that are bound to the same place in the view.
 pub const BOUND: [&str; 7] = [
@@ -85,7 +86,7 @@ pub fn build(place: &Place, packages: &[PathBuf]) -> Result<()> {
         &made(PathBuf::from("/var/lib/containerd"))?,
     )?;
 
-    // Names resolve nowhere, and at once: no resolver of the machine is asked.
+    // Names resolve nowhere, and at once: no nameserver of the machine is asked.
     for (path, text) in [
         (
             "/etc/hosts",
@@ -93,11 +94,11 @@ pub fn build(place: &Place, packages: &[PathBuf]) -> Result<()> {
         ),
         (
             "/etc/resolv.conf",
-            "# A lab asks no nameserver.\n".to_owned(),
+            format!("nameserver {}\n", resolver::address(place.number)),
         ),
         (
             "/etc/nsswitch.conf",
-            "passwd: files\ngroup: files\nhosts: files\n".to_owned(),
+            "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
         ),
     ] {
         // It may be a link into /run, which is another one now.
