@@ -12,6 +12,7 @@ use crate::fetch::{Cache, Freshness};
 use crate::generation::Suite;
 use crate::place::{self, Place};
 use crate::registry::Kind;
+use crate::speech::say;
 use crate::up::{self, Life, Wish};
 use crate::{faulty, keeper, node, resolver};
 
@@ -148,19 +149,19 @@ pub fn run() -> Result<ExitCode> {
         }
         Command::Down { names, all } => {
             for name in commands::down(&names, all)? {
-                println!("{name} is down");
+                say(&format!("{name} is down"));
             }
         }
         Command::List => {
             for (name, document) in commands::list() {
                 match document {
-                    Some(it) => println!(
+                    Some(it) => say(&format!(
                         "{name}\tcontainerd {}\t{} pods\t{}",
                         it.version,
                         it.pods.len(),
                         it.endpoint
-                    ),
-                    None => println!("{name}\tcoming up"),
+                    )),
+                    None => say(&format!("{name}\tcoming up")),
                 }
             }
         }
@@ -172,12 +173,12 @@ pub fn run() -> Result<ExitCode> {
             program,
         } => commands::signal(&name, &program, signal)?,
         Command::Restart { name, program } => {
-            println!("{}", commands::restart(&name, &program)?);
+            say(&commands::restart(&name, &program)?.to_string());
         }
         Command::Verify { name } => return verify(&name),
         Command::Sweep => {
             for name in place::sweep()? {
-                println!("{name} is cleared away");
+                say(&format!("{name} is cleared away"));
             }
         }
         Command::Fetch {
@@ -204,8 +205,8 @@ fn freshness(refresh: bool) -> Freshness {
 
 fn show(document: &Document, json: bool) -> Result<()> {
     match json {
-        true => println!("{}", document.line()?),
-        false => print!("{}", document.summary()),
+        true => say(&document.line()?),
+        false => say(document.summary().trim_end()),
     }
     Ok(())
 }
@@ -215,16 +216,16 @@ fn fetch(names: &[String], suite: Suite, fresh: Freshness, json: bool) -> Result
     let packages = Cache::open()?.fetch(suite, &names, fresh)?;
     if json {
         let line = serde_json::to_string(&packages).unwrap_or_default();
-        println!("{line}");
+        say(&line);
         return Ok(());
     }
     for package in packages {
-        println!(
+        say(&format!(
             "{}\t{}\t{}",
             package.name,
             package.version,
             package.root.display()
-        );
+        ));
     }
     Ok(())
 }
@@ -233,9 +234,9 @@ fn verify(name: &str) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for (pull, verdict) in commands::verify(name)? {
         match verdict {
-            Verdict::Kept(what) => println!("as promised\t{}\t{what}", pull.image),
+            Verdict::Kept(what) => say(&format!("as promised\t{}\t{what}", pull.image)),
             Verdict::Broken(what) => {
-                println!("NOT as promised\t{}\t{what}", pull.image);
+                say(&format!("NOT as promised\t{}\t{what}", pull.image));
                 code = ExitCode::FAILURE;
             }
         }
@@ -249,16 +250,16 @@ fn versions(fresh: Freshness) -> Result<ExitCode> {
         match offer {
             Ok(offer) => {
                 let cached = offer.cached.unwrap_or_else(|| "-".to_owned());
-                println!(
+                say(&format!(
                     "{generation}\t{}\t{}\tcached {cached}",
                     offer.codename, offer.version
-                );
+                ));
             }
             Err(error) => {
-                println!(
+                say(&format!(
                     "{generation}\t{}\tnot obtainable: {error}",
                     generation.suite()
-                );
+                ));
                 code = ExitCode::FAILURE;
             }
         }

@@ -34,7 +34,7 @@ pub struct Program {
     pub argv: Vec<String>,
     /// The whole environment, besides `PATH`.
     pub env: Vec<(String, String)>,
-    /// Where its output goes; written from the start at every start.
+    /// Where its output goes, behind what an earlier start has left.
     pub log: PathBuf,
 }
 

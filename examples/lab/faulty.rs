@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SocketType};
 
 use crate::error::{Doing, Error, Result};
 use crate::registry::Kind;
+use crate::speech::say;
 
 /// Serves until it is killed. Says "listening on ADDRESS" first, as `docker-registry` does.
 ///
@@ -53,7 +54,7 @@ pub fn serve(kind: Kind, port: u16) -> Result<()> {
     let address = listener
         .local_addr()
         .doing(|| "see the own address".to_owned())?;
-    println!("listening on {address}\n");
+    say(&format!("listening on {address}\n"));
     let mut silent = Vec::new();
     for stream in listener.incoming().flatten() {
         match &answer {
@@ -80,7 +81,7 @@ fn refuse(port: u16) -> Result<()> {
     let (_socket, address) = bound
         .map_err(std::io::Error::from)
         .doing(|| format!("bind port {port}"))?;
-    println!("not listening on {address}\n");
+    say(&format!("not listening on {address}\n"));
     loop {
         std::thread::park();
     }
@@ -105,7 +106,7 @@ fn reply(mut stream: TcpStream, answer: &str) -> std::io::Result<()> {
         head.extend_from_slice(&buffer[..read]);
     }
     let request = String::from_utf8_lossy(&head);
-    println!("{}", request.lines().next().unwrap_or_default());
+    say(request.lines().next().unwrap_or_default());
     let answer = match request.starts_with("HEAD ") {
         true => &answer[..answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4)],
         false => answer,

@@ -17,6 +17,7 @@ use crate::error::{Doing, Error, Result};
 use crate::node;
 use crate::place::{self, Place};
 use crate::processes;
+use crate::speech::{say, tell};
 use crate::view;
 
 /// Written to the keeper's stdin: from now on, only a signal ends the lab.
@@ -108,10 +109,9 @@ impl Keeper {
         if status.success() {
             return Ok(());
         }
-        Err(Error::Refused {
-            who: "keeper",
-            said: format!("{status}; `lab sweep` says what is left"),
-        })
+        // Killed, or it met something that it could not clear away: then the next one to try says what.
+        tell(&format!("the keeper ended with {status}"));
+        place::sweep().map(drop)
     }
 }
 
@@ -135,7 +135,7 @@ pub fn run(packages: &[PathBuf]) -> Result<()> {
     let signals = Signals::catch().doing(|| "catch signals".to_owned())?;
     let greet = |greeting: &Greeting| {
         if let Ok(line) = serde_json::to_string(greeting) {
-            println!("{line}");
+            say(&line);
         }
     };
     let failed = |error: &Error| greet(&Greeting::Failed(chain(error)));

@@ -8,8 +8,6 @@
 //! - the node (`lab node`) is process 1 of a PID and mount namespace, in which containerd, its pods and the registries
 //!   run. It ends when the keeper ends, and the kernel then ends everything below it and drops its mounts.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A command line of its own: here is where it talks.
-
 mod certs;
 mod cli;
 mod commands;
@@ -32,24 +30,27 @@ mod processes;
 mod pullable;
 mod registry;
 mod resolver;
+mod speech;
 mod tar;
 mod up;
 mod view;
 
 use std::process::ExitCode;
 
+use speech::tell;
+
 fn main() -> ExitCode {
     match cli::run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}"));
             let mut cause = std::error::Error::source(&error);
             while let Some(error) = cause {
-                eprintln!("  cause: {error}");
+                tell(&format!("  cause: {error}"));
                 cause = error.source();
             }
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                tell(&format!("hint: {hint}"));
             }
             ExitCode::FAILURE
         }

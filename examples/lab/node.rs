@@ -18,6 +18,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use crate::control::{Answer, Order, Program};
 use crate::error::{Doing, Error, Result};
 use crate::place::Place;
+use crate::speech::say;
 use crate::view;
 
 /// The line with which process 1 says that it takes orders.
@@ -47,7 +48,7 @@ pub fn run(dir: &std::path::Path, packages: &[PathBuf]) -> Result<()> {
 
     let path = place.control();
     let listener = UnixListener::bind(&path).doing(|| format!("listen at {}", path.display()))?;
-    println!("{READY}");
+    say(READY);
     let children = Arc::new(Mutex::new(Children::new()));
     let taken = Arc::clone(&children);
     std::thread::spawn(move || {
@@ -122,7 +123,10 @@ fn start(program: &Program, children: &mut Children) -> std::io::Result<Answer> 
     if let Some((_, None)) = children.get(&program.name) {
         return Ok(Answer::Refused(format!("{} runs already", program.name)));
     }
-    let log = File::create(&program.log)?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&program.log)?;
     let child = Command::new(first)
         .args(rest)
         // The caller's environment (a proxy, a kubeconfig) is none of the node's.

@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use crate::error::{Doing, Result};
+use crate::speech::say;
 
 /// The nameserver's address in a lab.
 pub fn address(number: u8) -> Ipv4Addr {
@@ -18,7 +19,7 @@ pub fn address(number: u8) -> Ipv4Addr {
 /// The address is taken.
 pub fn serve(address: Ipv4Addr) -> Result<()> {
     let socket = UdpSocket::bind((address, 53)).doing(|| format!("listen at {address}:53"))?;
-    println!("listening on {address}:53\n");
+    say(&format!("listening on {address}:53\n"));
     let mut query = [0; 1500];
     loop {
         let asked = socket.recv_from(&mut query);

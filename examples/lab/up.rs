@@ -19,6 +19,7 @@ use crate::place::Place;
 use crate::pods;
 use crate::pullable::Pullable;
 use crate::registry::{self, Authorities, Content, Kind};
+use crate::speech::tell;
 
 /// What a node is made of besides its containerd, from the suite on which everything has to run.
 const BASE: [&str; 4] = [
@@ -197,7 +198,7 @@ enum Event {
 fn hold(mut keeper: Keeper) -> Result<()> {
     let signals = Signals::catch().doing(|| "catch signals".to_owned())?;
     if std::io::stdin().is_terminal() {
-        eprintln!("the lab is up until Ctrl-C");
+        tell("the lab is up until Ctrl-C");
     }
     let (send, events) = mpsc::channel();
     let asked = send.clone();
@@ -219,7 +220,7 @@ fn hold(mut keeper: Keeper) -> Result<()> {
             Ok(Event::Ended(how)) if leash.is_none() => return how,
             // `lab down`, or somebody killed the node.
             Ok(Event::Ended(how)) => {
-                eprintln!("the lab was ended from outside");
+                tell("the lab was ended from outside");
                 return how;
             }
             Err(_) => return Ok(()),
