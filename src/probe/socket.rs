@@ -142,26 +142,26 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
             }),
         };
         let latency = began.elapsed();
-        match answer {
+        let error = match answer {
             Ok(answer) => return serving(api, &answer, latency, connection, &behind),
-            Err(error) => match error.kind() {
-                // Go's servers name the service, others only say UNIMPLEMENTED: every server of CRI has `Version`.
-                Some(Kind::UnknownService | Kind::UnknownMethod) => {}
-                Some(Kind::Deadline) if matches!(error, client::Error::Deadline { .. }) => {
-                    let silence = match peer::recognise(&connection.greeting().bytes(), false) {
-                        Peer::Http2 => Silence::Answer,
-                        Peer::Silent => Silence::Preface,
-                        other => return named(other, &behind),
-                    };
-                    return silent(&behind, silence, options.deadline);
-                }
-                Some(Kind::Unavailable) => {
-                    let greeting = connection.greeting();
-                    let said = peer::recognise(&greeting.bytes(), greeting.ended());
-                    return not_grpc(said, endpoint, until, &behind).await;
-                }
-                _ => return failed(&error, &behind),
-            },
+            Err(error) => error,
+        };
+        let greeting = connection.greeting();
+        let said = peer::recognise(&greeting.bytes(), greeting.ended());
+        match error.kind() {
+            Some(Kind::Deadline) if matches!(error, client::Error::Deadline { .. }) => {
+                return match said {
+                    Peer::Http2 => silent(&behind, Silence::Answer, options.deadline),
+                    Peer::Silent => silent(&behind, Silence::Preface, options.deadline),
+                    said => named(&said, &behind),
+                };
+            }
+            // Whatever was made of its answer, a peer that did not begin with HTTP/2 is something else.
+            _ if said != Peer::Http2 => return not_grpc(said, endpoint, until, &behind).await,
+            // Go's servers name the service, others only say UNIMPLEMENTED: every server of CRI has `Version`.
+            Some(Kind::UnknownService | Kind::UnknownMethod) => {}
+            Some(Kind::Unavailable) if greeting.ended() => return hung_up(&behind),
+            _ => return failed(&error, &behind),
         }
     }
     without_cri(endpoint, &connection, until, &behind, options).await
@@ -242,6 +242,14 @@ fn unseen(path: &Path, error: &io::Error) -> Triage {
             )
         }
         (io::ErrorKind::NotFound, None) => "there is no such file".to_owned(),
+        (io::ErrorKind::NotADirectory, _) => {
+            let file = path
+                .ancestors()
+                .skip(1)
+                .find(|part| fs::metadata(part).is_ok_and(|found| !found.is_dir()));
+            let file = file.unwrap_or(path).display();
+            format!("there is no such file: {file} is not a directory")
+        }
         _ => format!("there is no such file ({error})"),
     };
     Triage::new(Verdict::Absent, detail, advice::absent(path))
@@ -259,11 +267,18 @@ fn dormant(path: &Path, host: &Host, effort: Effort) -> Option<Triage> {
         Effort::Full => Reach::Everybody,
     };
     let asleep = holder::asleep(host, path, reach)?;
+    let process = host.process(asleep.pid);
+    let supervisor = process
+        .exe
+        .as_deref()
+        .and_then(|exe| Path::new(exe).file_name()?.to_str())
+        .unwrap_or(&asleep.comm);
+    let pid = asleep.pid;
     let (detail, advice) = match &asleep.unit {
         Some(unit) => (
             format!(
-                "{} (pid {}) holds the socket for {}, and {} is not running; it was not woken",
-                asleep.comm, asleep.pid, unit.socket, unit.service
+                "{supervisor} (pid {pid}) holds the socket for {}, and {} is not running; it was not woken",
+                unit.socket, unit.service
             ),
             format!(
                 "start it with `systemctl start {}`, or ask with `--wake`",
@@ -272,13 +287,13 @@ fn dormant(path: &Path, host: &Host, effort: Effort) -> Option<Triage> {
         ),
         None => (
             format!(
-                "only {} (pid {}) holds the socket, to start a service on the first connection; it was not woken",
-                asleep.comm, asleep.pid
+                "only {supervisor} (pid {pid}) holds the socket, to start a service on the first connection; it was \
+                 not woken"
             ),
             "start the service behind the socket, or ask with `--wake`".to_owned(),
         ),
     };
-    Some(Triage::new(Verdict::Dormant, detail, advice).of(Some(host.process(asleep.pid))))
+    Some(Triage::new(Verdict::Dormant, detail, advice).of(Some(process)))
 }
 
 /// connect() failed.
@@ -452,11 +467,16 @@ fn hung(behind: &Behind<'_>, process: Process, seen: String) -> Triage {
         (Some("stopped by a signal"), Some(pid)) => {
             format!("let it go on with `kill -CONT {pid}`, after finding out who stopped it")
         }
-        _ => format!(
-            "{}, then restart it if it does not recover: {}",
-            advice::look_at(behind.path, Some(&process)),
-            advice::restart(behind.path, Some(&process))
-        ),
+        _ => {
+            let restart = match advice::unit(behind.path, Some(&process)) {
+                Some(unit) => format!(": `systemctl restart {unit}`"),
+                None => String::new(),
+            };
+            format!(
+                "{}, and restart it if it does not recover{restart}",
+                advice::look_at(behind.path, Some(&process))
+            )
+        }
     };
     Triage::new(Verdict::Hung, detail, advice).of(Some(process))
 }
@@ -520,41 +540,44 @@ fn serving(
 /// The peer broke off: finds out what it is.
 async fn not_grpc(said: Peer, endpoint: &Endpoint, until: Instant, behind: &Behind<'_>) -> Triage {
     let told = match said {
-        // HTTP/2 that broke off is a runtime that went away, and asking it in HTTP/1 would tell nothing.
-        Peer::Http2 => {
-            let process = behind.process();
-            let advice = format!(
-                "ask again; if it happens again, {}",
-                advice::look_at(behind.path, Some(&process))
-            );
-            return Triage::new(
-                Verdict::CriFailed,
-                "HTTP/2 was set up, then the server hung up",
-                advice,
-            )
-            .of(Some(process));
+        Peer::Http(_) | Peer::Closes | Peer::Silent => {
+            match timeout_at(until, peer::ask(endpoint)).await {
+                Ok(Peer::Silent | Peer::Closes) | Err(_) => said,
+                Ok(told) => told,
+            }
         }
-        Peer::Http1(_) | Peer::Closes => match timeout_at(until, peer::ask(endpoint)).await {
-            Ok(Peer::Silent | Peer::Closes) | Err(_) => said,
-            Ok(told) => told,
-        },
         told => told,
     };
-    named(told, behind)
+    named(&told, behind)
+}
+
+/// HTTP/2 that broke off: a runtime that went away, or one that cannot stand the call.
+fn hung_up(behind: &Behind<'_>) -> Triage {
+    let process = behind.process();
+    let advice = format!(
+        "ask again; if it happens again, {}",
+        advice::look_at(behind.path, Some(&process))
+    );
+    Triage::new(
+        Verdict::CriFailed,
+        "HTTP/2 was set up, then the server hung up",
+        advice,
+    )
+    .of(Some(process))
 }
 
 /// A peer that is no gRPC server.
-fn named(peer: Peer, behind: &Behind<'_>) -> Triage {
+fn named(peer: &Peer, behind: &Behind<'_>) -> Triage {
     let path = behind.path;
     let process = behind.process();
-    let advice = match &peer {
-        Peer::Http1(http) if http.engine() == Some("Docker") => {
-            "this is Docker's own API: install cri-dockerd, or use the socket of the containerd beneath, \
+    let advice = match peer {
+        Peer::Http(http) if http.engine() == Some("Docker") => {
+            "install cri-dockerd, or use the socket of the containerd beneath: \
              unix:///run/containerd/containerd.sock"
                 .to_owned()
         }
-        Peer::Http1(http) if http.engine() == Some("Podman") => {
-            "this is Podman's own API, which is no CRI; Podman does not serve one, CRI-O does".to_owned()
+        Peer::Http(http) if http.engine() == Some("Podman") => {
+            "use the socket of CRI-O or containerd: Podman does not serve CRI".to_owned()
         }
         _ if permission::is_ttrpc(path) => format!(
             "this is containerd's socket for shims; leave the `.ttrpc` away: unix://{}",
@@ -564,7 +587,8 @@ fn named(peer: Peer, behind: &Behind<'_>) -> Triage {
             "ask again in case it was just starting; else {}",
             advice::look_at(path, Some(&process))
         ),
-        _ => "give the socket of a container runtime; `criscope endpoints` lists the known ones".to_owned(),
+        _ => "give the socket of a container runtime; `criscope endpoints` lists the known ones"
+            .to_owned(),
     };
     Triage::new(Verdict::NotGrpc, format!("this is {peer}"), advice).of(Some(process))
 }
@@ -617,6 +641,10 @@ async fn without_cri(
     };
     let process = behind.process();
     let Ok(plugins) = plugins else {
+        // An engine's API may be reached over HTTP/2 as well.
+        if let Ok(Some(http)) = timeout_at(until, peer::ask_over(connection)).await {
+            return named(&Peer::Http(http), behind);
+        }
         return Triage::new(
             Verdict::CriDisabled,
             "a gRPC server that knows neither CRI nor containerd's services: not a container runtime",
@@ -638,7 +666,7 @@ async fn without_cri(
                     .to_owned()
             } else {
                 format!(
-                    "remove \"cri\" from disabled_plugins in {file} and restart containerd: {restart}"
+                    "remove \"cri\" or \"io.containerd.grpc.v1.cri\" from disabled_plugins in {file}, then {restart}"
                 )
             };
             Triage::new(

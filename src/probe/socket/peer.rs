@@ -7,6 +7,8 @@ use std::fmt;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use tower::{Service, ServiceExt};
+
 use crate::endpoint::{Endpoint, connect};
 
 /// How much of an answer is read, in bytes.
@@ -17,8 +19,8 @@ const LONGEST_ANSWER: usize = 4096;
 pub enum Peer {
     /// It speaks HTTP/2.
     Http2,
-    /// It speaks HTTP/1.
-    Http1(Http1),
+    /// It speaks HTTP, and not gRPC.
+    Http(Http),
     /// It wants TLS.
     Tls,
     /// It sends something of its own: the beginning.
@@ -29,9 +31,11 @@ pub enum Peer {
     Silent,
 }
 
-/// What the headers of an HTTP/1 answer say.
+/// What the head of an HTTP answer says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Http1 {
+pub struct Http {
+    /// The protocol, as in `HTTP/1`.
+    pub protocol: &'static str,
     /// The status line.
     pub status: String,
     /// The `Server` header.
@@ -40,7 +44,7 @@ pub struct Http1 {
     pub api: Option<String>,
 }
 
-impl Http1 {
+impl Http {
     /// The engine whose API this is.
     pub fn engine(&self) -> Option<&'static str> {
         match self.server.as_deref() {
@@ -56,18 +60,21 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Http2 => f.write_str("an HTTP/2 server that does not speak gRPC"),
-            Peer::Http1(http) => match (http.engine(), &http.server) {
-                (Some(engine), Some(server)) => {
-                    write!(f, "{engine}'s own API over HTTP/1 ({server}")?;
-                    match &http.api {
-                        Some(api) => write!(f, ", API {api})"),
-                        None => f.write_str(")"),
+            Peer::Http(http) => {
+                let protocol = http.protocol;
+                match (http.engine(), &http.server) {
+                    (Some(engine), Some(server)) => {
+                        write!(f, "{engine}'s own API over {protocol} ({server}")?;
+                        match &http.api {
+                            Some(api) => write!(f, ", API {api})"),
+                            None => f.write_str(")"),
+                        }
                     }
+                    (Some(engine), None) => write!(f, "{engine}'s own API over {protocol}"),
+                    (None, Some(server)) => write!(f, "an {protocol} server ({server})"),
+                    (None, None) => write!(f, "an {protocol} server (`{}`)", http.status),
                 }
-                (Some(engine), None) => write!(f, "{engine}'s own API over HTTP/1"),
-                (None, Some(server)) => write!(f, "an HTTP/1 server ({server})"),
-                (None, None) => write!(f, "an HTTP/1 server (`{}`)", http.status),
-            },
+            }
             Peer::Tls => f.write_str("a TLS server"),
             Peer::Banner(bytes) => write!(
                 f,
@@ -113,11 +120,38 @@ pub async fn ask(endpoint: &Endpoint) -> Peer {
             }
             Ok(_) => {}
         }
-        if !matches!(recognise(&answer, false), Peer::Http1(_)) && answer.len() >= 9 {
+        if !matches!(recognise(&answer, false), Peer::Http(_)) && answer.len() >= 9 {
             break;
         }
     }
     recognise(&answer, ended)
+}
+
+/// Asks a peer over the HTTP/2 connection that is there; `None` if it is a gRPC server after all. Waits for ever; the
+/// caller has the deadline.
+pub async fn ask_over(connection: &connect::Connection) -> Option<Http> {
+    let request = http::Request::get(format!("{}/_ping", connect::ORIGIN))
+        .body(tonic::body::Body::empty())
+        .ok()?;
+    let mut connection = connection.clone();
+    let connection = connection.ready().await.ok()?;
+    let answer = connection.call(request).await.ok()?;
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    // A gRPC server says so even where it refuses the method (gRPC over HTTP/2, "Responses").
+    if header("content-type").is_some_and(|kind| kind.starts_with("application/grpc")) {
+        return None;
+    }
+    Some(Http {
+        protocol: "HTTP/2",
+        status: answer.status().to_string(),
+        server: header("server"),
+        api: header("api-version"),
+    })
 }
 
 /// Reads the head of an HTTP/1 answer.
@@ -130,9 +164,10 @@ fn http1(bytes: &[u8]) -> Peer {
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
     let mut lines = head.lines();
     let status = lines.next().unwrap_or_default().trim().to_owned();
-    let mut found = Http1 {
+    let mut found = Http {
+        protocol: "HTTP/1",
         status,
-        ..Http1::default()
+        ..Http::default()
     };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let value = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
@@ -142,7 +177,7 @@ fn http1(bytes: &[u8]) -> Peer {
             found.api = value;
         }
     }
-    Peer::Http1(found)
+    Peer::Http(found)
 }
 
 /// Bytes as text for a sentence: what cannot be printed is escaped, what is long is cut.
