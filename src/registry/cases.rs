@@ -1,6 +1,8 @@
 //! Configurations whose endpoint order was observed with real daemons: `tests/fixtures/registry/CASE/`, each with an
 //! `expected.md` that says which version contacted which URLs in which order (every endpoint answering 404).
 
+mod containerd;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

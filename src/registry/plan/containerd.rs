@@ -71,7 +71,19 @@ impl<'d> Planner<'d> {
                 self.directories(image, &roots, list_as_one, &mut route)
             }
         };
+        // Go's client refuses other schemes and empty hosts before anything is sent, and goes on to the next host.
+        route.endpoints.retain(|endpoint| {
+            ["http://", "https://"].iter().any(|scheme| {
+                endpoint
+                    .url
+                    .strip_prefix(scheme)
+                    .is_some_and(|rest| !rest.starts_with('/'))
+            })
+        });
         match planned {
+            Ok(()) if route.endpoints.is_empty() => route.stopped(
+                "no endpoint can be asked: unsupported protocol scheme or no host in the URL",
+            ),
             Ok(()) => route,
             Err(why) => route.stopped(why),
         }
