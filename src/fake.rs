@@ -12,6 +12,7 @@ mod containerd;
 mod grpc;
 mod http2;
 pub mod node;
+pub mod registry;
 mod rpc;
 pub mod rules;
 mod scratch;
@@ -42,6 +43,23 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// The address could not be taken.
+    #[error("cannot listen at `{address}`")]
+    Address {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A certificate or key is not PEM.
+    #[error("cannot read the PEM")]
+    Pem(#[source] tokio_rustls::rustls::pki_types::pem::Error),
+    /// A certificate or key cannot be used.
+    #[error("cannot use the certificate")]
+    Certificate(#[source] tokio_rustls::rustls::Error),
+    /// The authorities of clients cannot be used.
+    #[error("cannot use the authorities of clients")]
+    ClientAuthorities(#[source] tokio_rustls::rustls::server::VerifierBuilderError),
     /// The thread that should serve could not be started.
     #[error("cannot start a thread for the fake")]
     Thread(#[source] std::io::Error),
