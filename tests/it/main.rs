@@ -10,3 +10,4 @@ mod captures;
 mod cli;
 mod house;
 mod lists;
+mod proto;
