@@ -5,13 +5,16 @@ pub mod args;
 pub mod completion;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod endpoints;
 pub mod imagefsinfo;
 pub mod images;
 pub mod info;
 pub mod inspect;
+pub mod node;
 pub mod overview;
 pub mod pods;
 pub mod ps;
+pub mod registry;
 pub mod select;
 pub mod session;
 pub mod version;
@@ -24,6 +27,8 @@ use session::Session;
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show every known socket and what is behind it
+    Endpoints(endpoints::Endpoints),
     /// Show what the runtime says that it is
     Version(version::Version),
     /// Show status, features and configuration of the runtime
@@ -43,6 +48,8 @@ pub enum Command {
     Inspecti(inspect::InspectImage),
     /// Show the file systems of images and containers
     Imagefsinfo(imagefsinfo::ImageFsInfo),
+    /// Explain and prove the registry configuration
+    Registry(registry::Registry),
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -59,6 +66,7 @@ pub enum Command {
 /// Whatever the command fails with.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
     match command {
+        Command::Endpoints(args) => endpoints::run(args, session).await,
         Command::Version(args) => version::run(args, session).await,
         Command::Info(args) => info::run(args, session).await,
         Command::Pods(args) => pods::run(args, session).await,
@@ -68,6 +76,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspectp(args) => inspect::run_pod(args, session).await,
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+        Command::Registry(args) => registry::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,
         Command::Completion(args) => completion::run(args, session),

@@ -1,6 +1,7 @@
 //! Goes and looks, never judges and never formats for people: sockets, processes, host files and registries, each
 //! found, absent, or unknown with the reason.
 
+pub mod daemon;
 pub mod discovery;
 pub mod host_files;
 pub mod kubelet;

@@ -5,5 +5,6 @@ pub mod human;
 pub mod inspection;
 pub mod list;
 pub mod output;
+pub mod route;
 pub mod sanitize;
 pub mod structured;

@@ -1,0 +1,31 @@
+//! `criscope registry …`: what the node's registry configuration really means.
+
+pub mod route;
+
+use clap::{Args, Subcommand};
+
+use super::session::Session;
+use crate::error::{Error, Exit};
+
+/// Arguments of `registry`.
+#[derive(Debug, Args)]
+pub struct Registry {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show which endpoints the runtime asks for an image, in which order, and why
+    Route(route::Route),
+}
+
+/// Runs `criscope registry …`.
+///
+/// # Errors
+/// Whatever the sub-command fails with.
+pub async fn run(args: &Registry, session: &Session) -> Result<Exit, Error> {
+    match &args.command {
+        Command::Route(args) => route::run(args, session).await,
+    }
+}

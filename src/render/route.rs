@@ -1,0 +1,104 @@
+//! A route for people: one numbered line an endpoint, below it how it is asked, why, and where that is written.
+
+use crate::registry::plan::{AuthSource, Phase, Route, RouteEndpoint, Source};
+
+use super::sanitize;
+
+/// The route as text.
+pub fn text(route: &Route) -> String {
+    let mut text = format!(
+        "{} on {}\n",
+        sanitize::line(&route.reference),
+        sanitize::line(&route.runtime)
+    );
+    if let Some(fatal) = &route.fatal {
+        text.push_str(&format!(
+            "  the pull cannot start: {}\n",
+            sanitize::line(fatal)
+        ));
+    }
+    for (index, endpoint) in route.endpoints.iter().enumerate() {
+        text.push_str(&format!(
+            "  {}. {}\n",
+            index + 1,
+            sanitize::line(&request(endpoint))
+        ));
+        text.push_str(&format!("     {}\n", sanitize::line(&how(endpoint))));
+        text.push_str(&format!(
+            "     {} ({})\n",
+            sanitize::line(&endpoint.why),
+            sanitize::line(&place(&endpoint.source))
+        ));
+    }
+    if route.endpoints.is_empty() && route.fatal.is_none() {
+        text.push_str("  no endpoint is asked\n");
+    }
+    for path in &route.unread {
+        text.push_str(&format!(
+            "  not read, and it could change the answer: {}\n",
+            sanitize::line(&path.display().to_string())
+        ));
+    }
+    text
+}
+
+fn request(endpoint: &RouteEndpoint) -> String {
+    let method = match endpoint.method {
+        crate::registry::plan::Method::Head => "HEAD",
+        crate::registry::plan::Method::Get => "GET",
+    };
+    format!("{method} {}", endpoint.url)
+}
+
+/// How an endpoint is asked, in words separated by commas.
+fn how(endpoint: &RouteEndpoint) -> String {
+    let mut words = Vec::new();
+    words.push(match endpoint.phases.as_slice() {
+        [Phase::Resolve] => "asked for the name only".to_owned(),
+        [Phase::Fetch] => {
+            "not asked for the name, but for manifests by digest and layers".to_owned()
+        }
+        _ => "asked for the name and for everything after it".to_owned(),
+    });
+    if endpoint.url.starts_with("https:") {
+        let tls = &endpoint.tls;
+        words.push(match (tls.verify, tls.ca.len()) {
+            (false, _) => "certificate not verified".to_owned(),
+            (true, 0) => "certificate verified by the system's authorities".to_owned(),
+            (true, _) => {
+                let files: Vec<String> = tls
+                    .ca
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                format!(
+                    "certificate verified by the system's authorities and {}",
+                    files.join(", ")
+                )
+            }
+        });
+        if let Some(client) = &tls.client_cert {
+            words.push(format!("client certificate {}", client.cert.display()));
+        }
+    }
+    if endpoint.fallback.is_some() {
+        words.push("plain HTTP is tried after TLS".to_owned());
+    }
+    match endpoint.auth.source {
+        AuthSource::None => {}
+        AuthSource::Request => words.push("credentials of the pull request".to_owned()),
+        AuthSource::Config => words.push("credentials from the configuration".to_owned()),
+        AuthSource::Header => {
+            words.push("an Authorization header from the configuration".to_owned())
+        }
+        AuthSource::Authfile => words.push("credentials from the auth file".to_owned()),
+    }
+    words.join(", ")
+}
+
+fn place(source: &Source) -> String {
+    match source {
+        Source::File { path, line, .. } => format!("{}:{line}", path.display()),
+        Source::Builtin => "a rule of the runtime".to_owned(),
+    }
+}
