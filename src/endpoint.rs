@@ -113,7 +113,7 @@ impl FromStr for Endpoint {
         match text.split_once("://") {
             None => Self::from_path(text.strip_prefix("unix:").unwrap_or(text)),
             Some(("unix", path)) if path.starts_with('/') => Self::from_path(path),
-            Some(("unix", path)) if path.is_empty() => Err(Error::Empty),
+            Some(("unix", "")) => Err(Error::Empty),
             Some(("unix", path)) => Err(Error::Relative {
                 text: text.to_owned(),
                 meant: format!("unix:///{path}"),
