@@ -14,7 +14,8 @@ pub(super) struct Gathered<'a> {
     slots: [Slot; MOST_FIELDS],
 }
 
-/// The values of one field: how many, and the offsets of the first, of the last, and of what follows it.
+/// The values of one field: how many, where the first begins with its tag, and where the last is; with its tag too, but
+/// without tag and length if it is bytes.
 #[derive(Clone, Copy, Default)]
 struct Slot {
     count: u32,
@@ -51,8 +52,11 @@ impl<'a> Gathered<'a> {
                 slot.first = start;
             }
             slot.count += 1;
-            slot.last = start;
             slot.end = fields.offset() as u32;
+            slot.last = match value {
+                Value::Bytes(bytes) => slot.end - bytes.len() as u32,
+                _ => start,
+            };
         }
         Ok(Self { bytes, slots })
     }
@@ -60,18 +64,22 @@ impl<'a> Gathered<'a> {
     /// The values of a field, in the order of the wire.
     pub(super) fn values(&self, index: usize, field: &'static Field) -> Values<'a> {
         let slot = self.slots[index];
-        let fields = self.stretch(slot.first, slot.end);
+        let fields = Fields::new(self.stretch(slot.first, slot.end));
         Values { fields, field }
     }
 
-    /// The value of a scalar field that counts.
+    /// The value of a singular field that counts.
     #[inline]
-    pub(super) fn last(&self, index: usize) -> Option<Value<'a>> {
+    pub(super) fn last(&self, index: usize, field: &'static Field) -> Option<Value<'a>> {
         let slot = self.slots[index];
         if slot.count == 0 {
             return None;
         }
-        let (_, value) = self.stretch(slot.last, slot.end).next()?.ok()?;
+        let bytes = self.stretch(slot.last, slot.end);
+        if field.kind.wire_type() == WireType::Bytes {
+            return Some(Value::Bytes(bytes));
+        }
+        let (_, value) = Fields::new(bytes).next()?.ok()?;
         Some(value)
     }
 
@@ -79,7 +87,7 @@ impl<'a> Gathered<'a> {
     /// is what their bytes in a row mean.
     pub(super) fn message(&self, index: usize, field: &'static Field) -> Option<Cow<'a, [u8]>> {
         if self.slots[index].count <= 1 {
-            return match self.last(index)? {
+            return match self.last(index, field)? {
                 Value::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
                 _ => None,
             };
@@ -118,9 +126,9 @@ impl<'a> Gathered<'a> {
         Ok(entries)
     }
 
-    fn stretch(&self, start: u32, end: u32) -> Fields<'a> {
+    fn stretch(&self, start: u32, end: u32) -> &'a [u8] {
         let range = start as usize..end as usize;
-        Fields::new(self.bytes.get(range).unwrap_or(&[]))
+        self.bytes.get(range).unwrap_or(&[])
     }
 }
 

@@ -163,7 +163,7 @@ impl<W: io::Write> Writer<W> {
         field: &'static Field,
     ) -> Result<(), Error> {
         if !field.can_be_unset() {
-            let value = known.last(index);
+            let value = known.last(index, field);
             self.key(field);
             if field.secret && self.secrets == Secrets::Hidden && value.is_some() {
                 self.page.extend_from_slice(b"\"[hidden]\"");

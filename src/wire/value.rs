@@ -67,7 +67,7 @@ impl Builder {
         field: &'static Field,
     ) -> Result<Option<Value>, Malformed> {
         if !field.can_be_unset() {
-            return Ok(Scalar::of(field.kind, known.last(index)).map(Value::from));
+            return Ok(Scalar::of(field.kind, known.last(index, field)).map(Value::from));
         }
         match known.message(index, field) {
             Some(bytes) => self

@@ -152,16 +152,21 @@ impl<'a> Fields<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&mut self) -> Result<(u32, Value<'a>), Fault> {
         let (number, code) = self.tag()?;
+        if code == 2 {
+            let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
+            return Ok((number, Value::Bytes(self.take(length)?)));
+        }
+        self.read_other(number, code)
+    }
+
+    /// Reads what is less frequent than strings and messages.
+    fn read_other(&mut self, number: u32, code: u64) -> Result<(u32, Value<'a>), Fault> {
         let value = match code {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
-            2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
-                Value::Bytes(self.take(length)?)
-            }
             3 => Value::Group(self.group(number)?),
             4 => return Err(Fault::GroupEnd),
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
@@ -185,6 +190,10 @@ impl<'a> Fields<'a> {
             self.at += 1;
             return Ok(u64::from(byte));
         }
+        self.long_varint(rest)
+    }
+
+    fn long_varint(&mut self, rest: &[u8]) -> Result<u64, Fault> {
         let mut varint = Varint::ZERO;
         for (index, &byte) in rest.iter().enumerate() {
             if let Some(number) = varint.push(byte)? {
