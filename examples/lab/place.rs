@@ -17,6 +17,9 @@ use crate::processes;
 /// subnets are numbered for the machine as a whole.
 const BASE: &str = "/tmp/criscope-lab";
 
+/// The highest number of a lab: numbers stand in addresses.
+const HIGHEST: u8 = 250;
+
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// How long the kernel may take to let go of what a killed node held.
@@ -25,7 +28,7 @@ const LET_GO: Duration = Duration::from_secs(20);
 /// The place of one lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// 1 to 250.
+    /// 1 to [`HIGHEST`].
     pub number: u8,
     /// The directory.
     pub dir: PathBuf,
@@ -65,7 +68,7 @@ impl Place {
 
     /// The places of all labs, of dead ones too.
     pub fn all() -> Vec<Self> {
-        (1..=250)
+        (1..=HIGHEST)
             .map(Self::numbered)
             .filter(|place| place.dir.is_dir())
             .collect()
@@ -200,7 +203,13 @@ impl Place {
 pub fn claim() -> Result<(Place, File)> {
     sweep()?;
     let _turn = turn()?;
-    for number in 1..=250 {
+    // In turn, so that a name does not mean another lab right after its own has gone.
+    let last = Path::new(BASE).join("last");
+    let first: u8 = fs::read_to_string(&last)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .map_or(1, |number: u8| number % HIGHEST + 1);
+    for number in (first..=HIGHEST).chain(1..first) {
         let place = Place::numbered(number);
         if place.dir.exists() || network::is_taken(network::subnet(number)) {
             continue;
@@ -209,9 +218,11 @@ pub fn claim() -> Result<(Place, File)> {
         let lock = place.dir.join("lock");
         let lock = File::create(&lock).doing(|| format!("make {}", lock.display()))?;
         lock.lock().doing(|| "lock a new directory".to_owned())?;
+        fs::write(&last, format!("{number}\n")).doing(|| format!("write {}", last.display()))?;
+
         return Ok((place, lock));
     }
-    Err(Error::Usage("250 labs are up already".to_owned()))
+    Err(Error::Usage(format!("{HIGHEST} labs are up already")))
 }
 
 /// Clears away labs that nobody holds, and says which.

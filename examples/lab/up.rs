@@ -36,8 +36,8 @@ pub struct Wish {
     #[arg(long, value_name = "GENERATION", default_value = "1.6")]
     pub generation: Generation,
     /// How many pods; 0 without CRI, else 3, unless said
-    #[arg(long, value_name = "N")]
-    pub pods: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=250))]
+    pub pods: Option<u16>,
     /// How mirrors are configured; `hosts`, with 1.4 `mirrors`, unless said
     #[arg(long, value_name = "STYLE")]
     pub config_style: Option<Style>,
@@ -107,7 +107,7 @@ async fn node(wish: &Wish, place: &Place, packages: Vec<Package>) -> Result<Docu
             false => Style::Mirrors,
         });
     let count = match (wish.cri, wish.pods) {
-        (Cri::Enabled, pods) => pods.unwrap_or(3),
+        (Cri::Enabled, pods) => pods.map_or(3, usize::from),
         (_, None | Some(0)) => 0,
         (_, Some(_)) => return Err(Error::Usage("without CRI there are no pods".to_owned())),
     };

@@ -11,5 +11,6 @@ mod support;
 mod captures;
 mod cli;
 mod house;
+mod lab;
 mod lists;
 mod proto;
