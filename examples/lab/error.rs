@@ -39,6 +39,9 @@ pub enum Error {
         /// apt's own words.
         said: String,
     },
+    /// apt knows no mirror of Debian.
+    #[error("apt's sources on this machine name no mirror of Debian")]
+    NoMirror,
     /// The words on the command line do not go together.
     #[error("{0}")]
     Usage(String),
@@ -103,8 +106,9 @@ impl Error {
         match self {
             Error::NotRoot => Some("use `sudo`, or try `criscope demo`, which needs no root"),
             Error::SuiteGone { .. } => Some(
-                "name a mirror that still has it: `CRISCOPE_LAB_MIRROR=http://archive.debian.org/debian`",
+                "name a mirror that has it in `CRISCOPE_LAB_MIRROR`; old suites move to Debian's archive",
             ),
+            Error::NoMirror => Some("name one in `CRISCOPE_LAB_MIRROR`"),
             Error::NoLab(_) => Some("`lab list` shows the labs that are up"),
             _ => None,
         }

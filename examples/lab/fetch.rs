@@ -20,7 +20,6 @@ pub const MIRROR_VARIABLE: &str = "CRISCOPE_LAB_MIRROR";
 pub const CACHE_VARIABLE: &str = "CRISCOPE_LAB_CACHE";
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const FALLBACK_MIRROR: &str = "http://deb.debian.org/debian";
 
 /// An unpacked package.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -243,9 +242,7 @@ impl Shelf {
         }
         match run(self.apt("apt-get").arg("update")) {
             Ok(_) => {}
-            Err(Error::Tool { said, .. })
-                if said.contains("does not have a Release file") || said.contains(" 404 ") =>
-            {
+            Err(Error::Tool { said, .. }) if says_gone(&said) => {
                 return Err(Error::SuiteGone {
                     suite: self.suite.to_string(),
                     mirror,
@@ -311,18 +308,15 @@ fn mirror() -> Result<String> {
     if let Ok(uri) = std::env::var(MIRROR_VARIABLE) {
         return Ok(uri);
     }
-    let targets = run(Command::new("apt-get").env("LC_ALL", "C").args([
-        "indextargets",
-        "--format",
-        "$(SITE) $(RELEASE) $(COMPONENT)",
-        "Created-By: Packages",
-    ]))?;
-    let targets = String::from_utf8_lossy(&targets.stdout);
-    Ok(site_among(&targets).unwrap_or_else(|| FALLBACK_MIRROR.to_owned()))
+    // Unlike `apt-get indextargets`, this speaks even where no list was ever read, as in an image.
+    let uris = run(Command::new("apt-get").args(["update", "--print-uris"]))?;
+    let uris = String::from_utf8_lossy(&uris.stdout);
+    site_among(&uris).ok_or(Error::NoMirror)
 }
 
-/// The first site with the main part of a whole suite: not the updates, not security, nobody else's packages.
-fn site_among(targets: &str) -> Option<String> {
+/// The first site with a whole suite of Debian: not the updates, not security, nobody else's packages. Lines read
+/// `'http://HOST/debian/dists/bookworm/InRelease' HOST_debian_dists_bookworm_InRelease 0`.
+fn site_among(uris: &str) -> Option<String> {
     const SUITES: [&str; 10] = [
         "bullseye",
         "bookworm",
@@ -335,12 +329,18 @@ fn site_among(targets: &str) -> Option<String> {
         "testing",
         "unstable",
     ];
-    targets.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        let (uri, release, component) = (words.next()?, words.next()?, words.next()?);
-        let whole = SUITES.contains(&release) && component == "main";
-        (whole && uri.starts_with("http")).then(|| uri.to_owned())
+    uris.lines().find_map(|line| {
+        let uri = line.strip_prefix('\'')?.split('\'').next()?;
+        let (site, suite) = uri.strip_suffix("/InRelease")?.rsplit_once("/dists/")?;
+        (SUITES.contains(&suite) && site.starts_with("http")).then(|| site.to_owned())
     })
+}
+
+/// Whether apt says that the mirror answered, and that it has no such suite. Proxies answer with other codes than 404.
+fn says_gone(said: &str) -> bool {
+    let refused = [" 400 ", " 403 ", " 404 ", " 410 "];
+    said.contains("does not have a Release file")
+        || said.contains("Release ") && refused.iter().any(|code| said.contains(code))
 }
 
 /// The value of a field in a control paragraph.
