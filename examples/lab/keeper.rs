@@ -66,18 +66,21 @@ impl Keeper {
                 .read_line(&mut line)
                 .doing(|| "hear the keeper".to_owned())?;
         }
-        let keeper = Self { child, stdin };
-        match serde_json::from_str(&line) {
-            Ok(Greeting::Ready(dir)) => Ok((keeper, Place::at(&dir)?)),
-            Ok(Greeting::Failed(said)) => Err(Error::Refused {
+        let why = match serde_json::from_str(&line) {
+            Ok(Greeting::Ready(dir)) => return Ok((Self { child, stdin }, Place::at(&dir)?)),
+            Ok(Greeting::Failed(said)) => Error::Refused {
                 who: "keeper",
                 said,
-            }),
-            Err(source) => Err(Error::Document {
+            },
+            Err(source) => Error::Document {
                 what: "the keeper's greeting".to_owned(),
                 source,
-            }),
-        }
+            },
+        };
+        // It clears away after itself before it ends.
+        drop(stdin);
+        child.wait().doing(|| "wait for the keeper".to_owned())?;
+        Err(why)
     }
 
     /// Lets the lab live on without this process.
