@@ -2,13 +2,17 @@
 //! here opens a file or a connection.
 
 pub mod containerd;
+pub mod crio_conf;
 pub mod declared;
+pub mod docker_daemon;
 pub mod document;
 pub mod golang;
 pub mod hosts_toml;
 pub mod image_ref;
+pub mod json;
 pub mod node;
 pub mod plan;
+pub mod registries_conf;
 pub mod rules;
 pub mod text;
 pub mod tree;

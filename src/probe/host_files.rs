@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, readlinkat,
 use rustix::io::Errno;
 
 use crate::registry::declared::Declared;
-use crate::registry::tree::{Entry, Want, pem_labels};
+use crate::registry::tree::{Entry, Want, account_names, pem_labels};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 1 << 20;
@@ -129,7 +129,7 @@ impl Layer {
                 let time = u64::try_from(stat.st_mtime)
                     .ok()
                     .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-                Ok((content(fd, want), time))
+                Ok((content(fd, path, want), time))
             }
             _ => Ok((
                 Entry::Unreadable {
@@ -226,7 +226,7 @@ fn list(fd: &OwnedFd) -> Result<Entry, Errno> {
     Ok(Entry::Directory { names })
 }
 
-fn content(fd: OwnedFd, want: Want) -> Entry {
+fn content(fd: OwnedFd, path: &Path, want: Want) -> Entry {
     let mut bytes = Vec::new();
     if let Err(error) = File::from(fd).take(MAX_FILE + 1).read_to_end(&mut bytes) {
         return Entry::Unreadable {
@@ -244,6 +244,15 @@ fn content(fd: OwnedFd, want: Want) -> Entry {
             blocks: pem_labels(&text),
         },
         (Err(_), Want::Labels) => Entry::Sealed { blocks: Vec::new() },
+        (Ok(text), Want::Accounts) => match account_names(path, &text) {
+            Some(names) => Entry::Accounts { names },
+            None => Entry::Unreadable {
+                reason: "not a file of credentials".to_owned(),
+            },
+        },
+        (Err(_), Want::Accounts) => Entry::Unreadable {
+            reason: "not UTF-8".to_owned(),
+        },
         (Err(error), Want::Content) => {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             Entry::NotText {

@@ -2,6 +2,8 @@
 //! `expected.md` that says which version contacted which URLs in which order (every endpoint answering 404).
 
 mod containerd;
+mod crio;
+mod docker;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -158,5 +160,5 @@ fn routes_equal_what_real_daemons_contacted() {
             }
         }
     }
-    assert!(checked >= 18, "only {checked} observations were found");
+    assert!(checked >= 19, "only {checked} observations were found");
 }

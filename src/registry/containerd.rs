@@ -135,7 +135,11 @@ pub fn load(declared: &Declared, runtime: &RuntimeId) -> Config {
 }
 
 /// A key of a table as Go's decoders find it: go-toml v2 (containerd 2.x) ignores case where no key fits exactly.
-pub(super) fn field<'t>(table: &'t Table, name: &str, ignore_case: bool) -> Option<&'t Entry> {
+pub(in crate::registry) fn field<'t>(
+    table: &'t Table,
+    name: &str,
+    ignore_case: bool,
+) -> Option<&'t Entry> {
     table.entry(name).or_else(|| {
         ignore_case
             .then(|| {

@@ -5,15 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::containerd::{self, import_patterns, imports_of};
+use super::crio_conf;
+use super::docker_daemon;
 use super::document::Document;
 use super::golang::clean_path;
 use super::hosts_toml;
 use super::node::{Node, Table, Value};
+use super::plan;
+use super::registries_conf;
 use super::rules::Rules;
 use super::tree::{Entry, Tree, Want};
 
 /// The directories that containerd 2.2 and dockerd look into unasked.
 const CERTS_DIRECTORIES: [&str; 2] = ["/etc/containerd/certs.d", "/etc/docker/certs.d"];
+
+/// Which images CRI-O accepts.
+pub const POLICY_FILE: &str = "/etc/containers/policy.json";
 
 /// The files of a node, and where its daemons were told to look for them.
 #[derive(Debug, Clone)]
@@ -91,10 +98,47 @@ impl Declared {
             }
             self.sections(&document.root, &mut wanted, &mut roots);
         }
+        self.other_runtimes(&mut wanted, &mut roots);
         for root in roots {
             wanted.certs_directory(&root);
         }
         wanted.paths.into_iter().collect()
+    }
+
+    /// The files of CRI-O and dockerd.
+    fn other_runtimes(&self, wanted: &mut Wanted<'_>, roots: &mut BTreeSet<PathBuf>) {
+        for file in [
+            docker_daemon::FILE,
+            registries_conf::SYSTEM_FILE,
+            registries_conf::USER_FILE,
+            registries_conf::ALIASES_FILE,
+            crio_conf::FILE,
+            POLICY_FILE,
+        ] {
+            wanted.look(Path::new(file), Want::Content);
+        }
+        for directory in [
+            registries_conf::SYSTEM_DIRECTORY,
+            registries_conf::USER_DIRECTORY,
+            crio_conf::DIRECTORY,
+        ] {
+            let directory = Path::new(directory);
+            wanted.look(directory, Want::Content);
+            for name in self.tree.names(directory).unwrap_or_default() {
+                wanted.look(&directory.join(name), Want::Content);
+            }
+        }
+        roots.extend(plan::crio::CERTS_DIRECTORIES.map(PathBuf::from));
+        let section = crio_conf::ImageSection::load(&self.tree);
+        for file in [section.global_auth_file, section.pause_image_auth_file]
+            .into_iter()
+            .flatten()
+        {
+            wanted.look(&self.absolute(&file.value), Want::Accounts);
+        }
+        if let Some(policy) = section.signature_policy {
+            wanted.look(&self.absolute(&policy.value), Want::Content);
+        }
     }
 
     /// What the registry sections of a config.toml point at, whatever table they stand in.

@@ -1,7 +1,7 @@
 //! A TOML text with the place of everything in it, every syntax error, and the order of its table headers.
 //!
-//! Two things that the `toml` crate accepts are faults to Go's TOML 1.0 readers (containerd, CRI-O): line breaks and
-//! trailing commas in inline tables. They are reported like syntax errors. Nesting is bounded before a tree is built.
+//! Two things that the `toml` crate accepts are faults to containerd's reader of TOML 1.0: line breaks and trailing
+//! commas in inline tables. They are kept apart. Nesting is bounded before a tree is built.
 
 use std::path::Path;
 
@@ -24,8 +24,10 @@ pub struct Document {
     pub root: Table,
     /// The table headers in their order.
     pub headers: Vec<Header>,
-    /// Everything that stops a Go daemon from reading the file.
+    /// What is wrong with the text.
     pub errors: Vec<SyntaxError>,
+    /// What readers of TOML 1.0 do not accept: containerd's refuse it, CRI-O's takes it.
+    pub newer: Vec<SyntaxError>,
 }
 
 /// A line `[a."b".c]` or `[[a]]`.
@@ -61,6 +63,7 @@ impl Document {
                 root: Table::default(),
                 headers: outline.headers,
                 errors: vec![SyntaxError { message, place }],
+                newer: Vec::new(),
             };
         }
         let (parsed, errors) = DeTable::parse_recoverable(body);
@@ -70,7 +73,6 @@ impl Document {
                 message: error.message().to_owned(),
                 place: text.place(error.span().unwrap_or(0..0)),
             })
-            .chain(outline.newer)
             .collect();
         errors.sort_by(|a, b| a.place.cmp(&b.place));
         errors.truncate(MAX_ERRORS);
@@ -78,7 +80,17 @@ impl Document {
             root: table(&text, parsed.get_ref(), false),
             headers: outline.headers,
             errors,
+            newer: outline.newer,
         }
+    }
+
+    /// The first thing that stops a reader of TOML 1.0.
+    pub fn fault(&self) -> Option<&SyntaxError> {
+        self.errors
+            .first()
+            .into_iter()
+            .chain(self.newer.first())
+            .min_by(|a, b| a.place.cmp(&b.place))
     }
 }
 
@@ -192,17 +204,16 @@ impl Outline {
                     key_depth = open.pop().map_or(0, |(_, depth)| depth);
                 }
                 EventKind::Newline if open.is_empty() => key_depth = 0,
-                EventKind::Newline => {
+                EventKind::Newline
                     if open
                         .last()
-                        .is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen)
-                    {
-                        outline.newer_than_1_0(
-                            "a line break inside an inline table",
-                            text,
-                            span.clone(),
-                        );
-                    }
+                        .is_some_and(|(kind, _)| *kind == EventKind::InlineTableOpen) =>
+                {
+                    outline.newer_than_1_0(
+                        "a line break inside an inline table",
+                        text,
+                        span.clone(),
+                    );
                 }
                 EventKind::ValueSep => key_depth = open.last().map_or(0, |(_, depth)| *depth),
                 _ => {}
@@ -302,17 +313,17 @@ mod tests {
     #[test]
     fn what_go_does_not_read_is_an_error() {
         assert_eq!(
-            parse("a = { b = 1,\n c = 2 }").errors[0].message,
+            parse("a = { b = 1,\n c = 2 }").newer[0].message,
             "a line break inside an inline table is not TOML 1.0"
         );
         assert_eq!(
-            parse("a = { b = 1, }").errors[0].message,
+            parse("a = { b = 1, }").newer[0].message,
             "a trailing comma in an inline table is not TOML 1.0"
         );
         assert!(
             parse("a = [ 1,\n 2,\n]\nb = { c = [1, 2,] }")
-                .errors
-                .is_empty()
+                .fault()
+                .is_none()
         );
     }
 
@@ -325,12 +336,12 @@ mod tests {
             format!("{}1{}", "{a = ".repeat(100_000), "}".repeat(100_000)),
             format!("a = {}", "{b.c.d.e.f.g.h.i = ".repeat(20)),
         ] {
-            assert!(!parse(&body).errors.is_empty());
+            assert!(parse(&body).fault().is_some());
         }
         assert!(
             parse("[a.b.c.d]\ne.f = { g = [[[1]]] }\n")
-                .errors
-                .is_empty()
+                .fault()
+                .is_none()
         );
     }
 

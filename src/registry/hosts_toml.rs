@@ -280,7 +280,7 @@ impl Reader<'_> {
 
     fn file(&self, path: &Path, text: &str) -> Result<Vec<Host>, Rejected> {
         let document = Document::parse(path, text);
-        if let Some(error) = document.errors.first() {
+        if let Some(error) = document.fault() {
             fault(error.message.as_str(), &error.place)?;
         }
         let tree = self.field(&document.root, "host");

@@ -4,6 +4,8 @@
 //! machine. It does not know whether a host answers.
 
 pub mod containerd;
+pub mod crio;
+mod docker;
 
 use std::path::PathBuf;
 
@@ -18,7 +20,8 @@ use super::version::{RuntimeId, RuntimeName};
 pub fn route(declared: &Declared, runtime: &RuntimeId, image: &ImageRef) -> Route {
     match runtime.name {
         RuntimeName::Containerd => containerd::Planner::new(declared, runtime).route(image),
-        RuntimeName::Crio | RuntimeName::Docker => Route::new(runtime, image),
+        RuntimeName::Crio => crio::Planner::new(declared, runtime).route(image),
+        RuntimeName::Docker => docker::route(declared, runtime, image),
     }
 }
 
@@ -106,9 +109,9 @@ pub struct RouteEndpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
-    /// containerd resolves with HEAD.
+    /// containerd resolves with HEAD; dockerd looks up a tag with it.
     Head,
-    /// CRI-O and dockerd fetch the manifest at once.
+    /// CRI-O fetches the manifest at once, dockerd does so by digest.
     Get,
 }
 

@@ -92,6 +92,8 @@ pub enum Rule {
     ResponseHeaderTimeout,
     /// Short_name_mode is enforcing by default.
     ShortNamesEnforcing,
+    /// A tag is looked up with HEAD before the manifest is fetched by digest.
+    DockerHead,
 }
 
 /// A value that a runtime uses when none is configured.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::json;
+
 /// What was found at a path.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -31,6 +33,11 @@ pub enum Entry {
     },
     /// Nothing is there, or a link that leads nowhere.
     Absent,
+    /// A file of credentials (`auths`), of which only the names are kept.
+    Accounts {
+        /// The keys of `auths`: hosts or repositories.
+        names: Vec<String>,
+    },
     /// A file that is not UTF-8, which no reader of TOML, YAML or JSON accepts.
     NotText {
         /// The line of the first fault, from 1.
@@ -48,6 +55,8 @@ pub enum Entry {
 pub enum Want {
     /// Read it, or list it if it is a directory.
     Content,
+    /// Only see for which hosts it has credentials. Answered by [`Entry::Accounts`].
+    Accounts,
     /// Only see which PEM blocks are in it: it may hold a private key. Answered by [`Entry::Sealed`].
     Labels,
 }
@@ -110,13 +119,9 @@ impl Tree {
                     let listed = names.iter().any(|known| known.as_str() == name);
                     return (!listed).then_some(&Entry::Absent);
                 }
-                Some(
-                    Entry::Absent
-                    | Entry::Text { .. }
-                    | Entry::Sealed { .. }
-                    | Entry::NotText { .. },
-                ) => return Some(&Entry::Absent),
                 Some(Entry::Unreadable { .. }) => return None,
+                Some(_) => return Some(&Entry::Absent),
+
                 None => child = parent,
             }
         }
@@ -144,6 +149,15 @@ impl Tree {
         match self.entries.get(path) {
             Some(Entry::Text { text }) => Some(pem_labels(text)),
             Some(Entry::Sealed { blocks }) => Some(blocks.clone()),
+            _ => None,
+        }
+    }
+
+    /// The hosts or repositories for which a file has credentials; `None` if it was not read.
+    pub fn accounts(&self, path: &Path) -> Option<Vec<String>> {
+        match self.entries.get(path) {
+            Some(Entry::Text { text }) => account_names(path, text),
+            Some(Entry::Accounts { names }) => Some(names.clone()),
             _ => None,
         }
     }
@@ -234,12 +248,25 @@ impl fmt::Debug for Entry {
         match self {
             Self::Text { text } => write!(f, "Text({} bytes)", text.len()),
             Self::Sealed { blocks } => write!(f, "Sealed({blocks:?})"),
+            Self::Accounts { names } => write!(f, "Accounts({names:?})"),
             Self::NotText { line } => write!(f, "NotText(line {line})"),
             Self::Directory { names } => write!(f, "Directory({names:?})"),
             Self::Absent => f.write_str("Absent"),
             Self::Unreadable { reason } => write!(f, "Unreadable({reason})"),
         }
     }
+}
+
+/// The keys of `auths` in a file of credentials; `None` if it is not JSON.
+pub fn account_names(path: &Path, text: &str) -> Option<Vec<String>> {
+    let node = json::parse(path, text).ok()?;
+    let names = node
+        .table()?
+        .table("auths")
+        .into_iter()
+        .flat_map(|auths| auths.iter())
+        .map(|(name, _)| name.to_owned());
+    Some(names.collect())
 }
 
 /// The labels of the PEM blocks in a text, in their order: `CERTIFICATE`, `PRIVATE KEY`.

@@ -157,13 +157,13 @@ impl<'d> Start<'d> {
                 );
                 return None;
             }
-            Some(tree::Entry::Unreadable { .. } | tree::Entry::Sealed { .. }) | None => {
+            Some(_) | None => {
                 self.unread.push(path.to_owned());
                 return Some(Vec::new());
             }
         };
         let document = Document::parse(path, text);
-        if let Some(error) = document.errors.first() {
+        if let Some(error) = document.fault() {
             let message = format!("failed to load TOML: {}: {}", path.display(), error.message);
             let place = error.place.clone();
             self.files.push(File {
@@ -363,18 +363,15 @@ impl<'d> Start<'d> {
 /// A top-level key whose type the daemon cannot decode.
 fn wrongly_typed(root: &Table, case: bool) -> Option<(&'static str, &Entry)> {
     let strings = |node: &Node| node.strings().is_some();
-    let checks: [(&'static str, &dyn Fn(&Node) -> bool); 5] = [
-        ("version", &|node| node.integer().is_some()),
-        ("plugins", &|node| node.table().is_some()),
-        ("imports", &strings),
-        ("disabled_plugins", &strings),
-        ("required_plugins", &strings),
-    ];
-    checks.into_iter().find_map(|(name, fits)| {
-        field(root, name, case)
-            .filter(|entry| !fits(&entry.node))
-            .map(|entry| (name, entry))
-    })
+    let wrong = |name: &'static str, fits: fn(&Node) -> bool| {
+        let entry = field(root, name, case)?;
+        (!fits(&entry.node)).then_some((name, entry))
+    };
+    wrong("version", |node| node.integer().is_some())
+        .or_else(|| wrong("plugins", |node| node.table().is_some()))
+        .or_else(|| wrong("imports", strings))
+        .or_else(|| wrong("disabled_plugins", strings))
+        .or_else(|| wrong("required_plugins", strings))
 }
 
 /// Version 1 to 2: short plugin names become URIs.
