@@ -185,7 +185,7 @@ async fn misbehave(mut stream: UnixStream, situation: Situation) -> io::Result<(
     match situation {
         Situation::Closes => return Ok(()),
         // Closing with unread bytes is what makes the kernel reset.
-        Situation::Resets => return stream.readable().await,
+        Situation::Resets => return stream.read_u8().await.map(drop),
         Situation::Http1 => return http1(&mut stream, |_| BAD_REQUEST.to_owned()).await,
         Situation::Docker => return http1(&mut stream, docker).await,
         Situation::Banner(bytes) => stream.write_all(&bytes).await?,

@@ -10,9 +10,11 @@ mod generated;
 mod info;
 mod lifecycle;
 mod list;
+mod recorded;
 mod runtime;
 mod stats;
 
+pub use recorded::Error as RecordedError;
 pub use runtime::{Kind, Runtime};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +58,10 @@ pub struct Pod {
     pub config: cri::PodSandboxConfig,
     /// The sandbox process; 0 when it does not run.
     pub pid: u32,
+    /// The verbose answer, where it is not to be made from the rest.
+    pub info: Option<BTreeMap<String, String>>,
+    /// When the listing says that it was made, where that differs from the status.
+    pub(super) listed_at: Option<Nanos>,
 }
 
 /// A container.
@@ -71,6 +77,10 @@ pub struct Container {
     pub image: String,
     /// The process; 0 when it does not run.
     pub pid: u32,
+    /// The verbose answer, where it is not to be made from the rest.
+    pub info: Option<BTreeMap<String, String>>,
+    /// The element of the listing, where it is not to be cut from the status.
+    pub(super) listed: Option<cri::Container>,
 }
 
 /// An image, with what CRI does not show.
@@ -80,6 +90,8 @@ pub struct Image {
     pub image: cri::Image,
     /// The digest of its manifest (`sha256:…`), the target of its names in containerd's store.
     pub digest: String,
+    /// The verbose answer, where it is not to be made from the rest.
+    pub info: Option<BTreeMap<String, String>>,
 }
 
 /// Which references can be pulled.
@@ -131,6 +143,8 @@ pub struct World {
     pub streaming: Option<String>,
     /// The clock.
     pub clock: Clock,
+    /// Answers that stand as they were recorded.
+    recorded: recorded::Recorded,
     /// Where lifecycle events go.
     pub(super) events: broadcast::Sender<cri::ContainerEventResponse>,
     /// Counts what was made here, so that ids differ and are the same in every run.
@@ -164,6 +178,7 @@ impl World {
             remote: Remote::Anything,
             streaming: None,
             clock,
+            recorded: recorded::Recorded::default(),
             events: broadcast::channel(1024).0,
             made: 0,
         }
@@ -277,6 +292,8 @@ impl Pod {
                 ..Default::default()
             },
             pid: 0,
+            info: None,
+            listed_at: None,
         }
     }
 
@@ -354,6 +371,8 @@ impl Container {
             pod: String::new(),
             image: String::new(),
             pid: 0,
+            info: None,
+            listed: None,
         }
     }
 
@@ -477,6 +496,7 @@ impl Image {
                 ..Default::default()
             },
             digest: manifest,
+            info: None,
         }
     }
 

@@ -104,5 +104,6 @@ fn image(index: usize) -> Image {
     Image {
         image,
         digest: manifest,
+        info: None,
     }
 }

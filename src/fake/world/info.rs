@@ -24,6 +24,11 @@ impl World {
             },
             ..Default::default()
         };
+        if let Some(handlers) = &self.recorded.handlers {
+            answer.runtime_handlers.clone_from(handlers);
+            answer.features = self.recorded.features;
+            return answer;
+        }
         // Handlers came with CRI 1.29, features with 1.31.
         let handlers = match self.runtime.kind {
             Kind::Containerd => self.runtime.release() >= (2, 0),
@@ -110,6 +115,9 @@ impl World {
     }
 
     fn runtime_info(&self) -> Info {
+        if let Some(info) = &self.recorded.info {
+            return info.clone();
+        }
         let mut info = match self.runtime.kind {
             Kind::Containerd => texts([
                 ("cniconfig", cni_config()),
@@ -192,6 +200,9 @@ impl World {
     }
 
     fn pod_info(&self, pod: &Pod) -> Info {
+        if let Some(info) = &pod.info {
+            return info.clone();
+        }
         let spec = self.pod_spec(pod);
         match self.runtime.kind {
             Kind::Containerd => texts([(
@@ -265,6 +276,9 @@ impl World {
     }
 
     fn container_info(&self, container: &Container) -> Info {
+        if let Some(info) = &container.info {
+            return info.clone();
+        }
         let spec = self.container_spec(container);
         match self.runtime.kind {
             Kind::Containerd => texts([(
@@ -342,6 +356,9 @@ impl World {
     }
 
     fn image_info(&self, image: &Image) -> Info {
+        if let Some(info) = &image.info {
+            return info.clone();
+        }
         let layer = format!(
             "sha256:{}",
             super::digest(&format!("layer/{}", image.digest))

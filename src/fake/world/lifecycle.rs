@@ -164,6 +164,8 @@ impl World {
                 pod: String::new(),
                 image: String::new(),
                 pid: 0,
+                info: None,
+                listed: None,
             },
         );
         self.tell(&id, Event::ContainerCreatedEvent);
@@ -191,6 +193,7 @@ impl World {
         }
         let (now, pid) = (self.clock.now(), self.next_pid());
         let container = &mut self.containers[place];
+        container.listed = None;
         container.status.state = ContainerState::ContainerRunning.into();
         container.status.started_at = now;
         container.pid = pid;
@@ -237,6 +240,7 @@ impl World {
         if container.status.state() != ContainerState::ContainerRunning {
             return;
         }
+        container.listed = None;
         container.status.state = ContainerState::ContainerExited.into();
         container.status.finished_at = now;
         container.status.exit_code = code;

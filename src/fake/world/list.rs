@@ -68,17 +68,14 @@ impl World {
         let wanted = self
             .pod(&filter.id)
             .map_or(filter.id, |pod| pod.status.id.clone());
-        let fits = |pod: &&cri::PodSandboxStatus| {
-            (wanted.is_empty() || pod.id == wanted)
-                && filter.state.is_none_or(|value| value.state == pod.state)
-                && selected(&pod.labels, &filter.label_selector)
+        let fits = |pod: &&Pod| {
+            (wanted.is_empty() || pod.status.id == wanted)
+                && filter
+                    .state
+                    .is_none_or(|value| value.state == pod.status.state)
+                && selected(&pod.status.labels, &filter.label_selector)
         };
-        self.pods
-            .iter()
-            .map(|pod| &pod.status)
-            .filter(fits)
-            .map(pod_element)
-            .collect()
+        self.pods.iter().filter(fits).map(pod_element).collect()
     }
 
     /// What `ListContainers` answers.
@@ -106,6 +103,9 @@ impl World {
     }
 
     fn container_element(&self, container: &Container) -> cri::Container {
+        if let Some(listed) = &container.listed {
+            return listed.clone();
+        }
         let status = &container.status;
         cri::Container {
             id: status.id.clone(),
@@ -149,12 +149,14 @@ pub(super) fn selected(
         .all(|(key, value)| labels.get(key) == Some(value))
 }
 
-fn pod_element(pod: &cri::PodSandboxStatus) -> cri::PodSandbox {
+fn pod_element(pod: &Pod) -> cri::PodSandbox {
+    let created_at = pod.listed_at.unwrap_or(pod.status.created_at);
+    let pod = &pod.status;
     cri::PodSandbox {
         id: pod.id.clone(),
         metadata: pod.metadata.clone(),
         state: pod.state,
-        created_at: pod.created_at,
+        created_at,
         labels: pod.labels.clone(),
         annotations: pod.annotations.clone(),
         runtime_handler: pod.runtime_handler.clone(),

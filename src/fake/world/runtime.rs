@@ -60,11 +60,11 @@ impl Runtime {
         let mut numbers = version
             .trim_start_matches('v')
             .split(|c: char| !c.is_ascii_digit());
+        // What is no number is a build of something newer: `2.head`.
         let mut number = || {
             numbers
                 .next()
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or_default()
+                .map_or(0, |digits| digits.parse().unwrap_or(u32::MAX))
         };
         let release = (number(), number());
         Self {
@@ -213,6 +213,7 @@ mod tests {
         case("containerd", "1.6.20~ds1", (true, true), false);
         case("containerd", "1.7.34", (true, true), false);
         case("containerd", "v2.2.0-k3s1", (true, false), true);
+        case("containerd", "2.head", (true, false), true);
         case("cri-o", "1.37.0", (true, false), true);
         case("docker", "20.10.24+dfsg1", (true, false), false);
     }

@@ -31,6 +31,18 @@ impl World {
         filter: Option<&cri::ContainerStatsFilter>,
     ) -> Vec<cri::ContainerStats> {
         let filter = filter.cloned().unwrap_or_default();
+        if let Some(recorded) = &self.recorded.container_stats {
+            let fits = |stats: &&cri::ContainerStats| {
+                stats.attributes.as_ref().is_some_and(|attributes| {
+                    let container = self.container(&attributes.id).ok();
+                    let pod = container.map_or("", |container| &container.pod);
+                    attributes.id.starts_with(&filter.id)
+                        && pod.starts_with(&filter.pod_sandbox_id)
+                        && super::list::selected(&attributes.labels, &filter.label_selector)
+                })
+            };
+            return recorded.iter().filter(fits).cloned().collect();
+        }
         let list = self.listed(filter.id, filter.pod_sandbox_id, filter.label_selector);
         list.filter(|container| container.status.state() == ContainerState::ContainerRunning)
             .map(|container| self.stats_of(container))
@@ -48,6 +60,15 @@ impl World {
         filter: Option<&cri::PodSandboxStatsFilter>,
     ) -> Vec<cri::PodSandboxStats> {
         let filter = filter.cloned().unwrap_or_default();
+        if let Some(recorded) = &self.recorded.pod_stats {
+            let fits = |stats: &&cri::PodSandboxStats| {
+                stats.attributes.as_ref().is_some_and(|attributes| {
+                    attributes.id.starts_with(&filter.id)
+                        && super::list::selected(&attributes.labels, &filter.label_selector)
+                })
+            };
+            return recorded.iter().filter(fits).cloned().collect();
+        }
         let wanted = self
             .pod(&filter.id)
             .map_or(filter.id, |pod| pod.status.id.clone());
@@ -65,6 +86,9 @@ impl World {
 
     /// What `ImageFsInfo` answers.
     pub(in crate::fake) fn image_fs_info(&self) -> cri::ImageFsInfoResponse {
+        if let Some(recorded) = &self.recorded.image_fs {
+            return recorded.clone();
+        }
         let used = self
             .images
             .iter()
@@ -87,6 +111,9 @@ impl World {
 
     /// What `ListMetricDescriptors` answers.
     pub(in crate::fake) fn metric_descriptors(&self) -> Vec<cri::MetricDescriptor> {
+        if let Some(recorded) = &self.recorded.descriptors {
+            return recorded.clone();
+        }
         let keys = || {
             ["pod", "namespace", "container", "id", "image"]
                 .map(str::to_owned)
@@ -104,6 +131,9 @@ impl World {
 
     /// What `ListPodSandboxMetrics` answers.
     pub(in crate::fake) fn pod_metrics(&self) -> Vec<cri::PodSandboxMetrics> {
+        if let Some(recorded) = &self.recorded.metrics {
+            return recorded.clone();
+        }
         let ready = |pod: &&Pod| pod.status.state() == PodSandboxState::SandboxReady;
         self.pods
             .iter()
