@@ -208,7 +208,7 @@ impl From<client::Error> for Error {
         let exit = match &error {
             client::Error::Connect { .. } | client::Error::Deadline { .. } => Exit::Undetermined,
             client::Error::Status { kind, .. } => match kind {
-                client::Kind::UnknownService | client::Kind::Unavailable => Exit::Undetermined,
+                client::Kind::UnknownService | client::Kind::Broken | client::Kind::Unavailable => Exit::Undetermined,
                 _ => Exit::Failure,
             },
             client::Error::Decode { .. } => Exit::Undetermined,
@@ -247,7 +247,7 @@ fn hint_of(error: &client::Error) -> Option<String> {
         client::Error::Status { kind: client::Kind::UnknownMethod, .. } => {
             Some("this runtime is older or newer than the call".to_owned())
         }
-        client::Error::Status { kind: client::Kind::Unavailable, .. } => {
+        client::Error::Status { kind: client::Kind::Broken, .. } => {
             Some("`criscope endpoints` tells what listens there".to_owned())
         }
         _ => None,

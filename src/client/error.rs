@@ -66,7 +66,9 @@ pub enum Kind {
     Precondition,
     /// The request is malformed.
     InvalidArgument,
-    /// The connection broke, or the peer does not speak gRPC.
+    /// The connection broke, or the peer does not speak gRPC: the message is not the runtime's.
+    Broken,
+    /// The runtime says that it cannot answer now.
     Unavailable,
     /// The answer is larger than somebody's limit.
     TooLarge,
@@ -91,7 +93,7 @@ impl Error {
     /// Whether trying again soon may help: the peer was busy or just starting.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Status { kind, .. } => *kind == Kind::Unavailable,
+            Error::Status { kind, .. } => matches!(kind, Kind::Broken | Kind::Unavailable),
             Error::Connect {
                 source: connect::Error::Handshake(_),
                 ..
@@ -115,6 +117,10 @@ impl Error {
 
 impl Kind {
     fn of(status: &Status) -> Self {
+        // What a server sent has no source; hyper's own failures (connection closed, reset, not HTTP/2) have.
+        if std::error::Error::source(status).is_some() {
+            return Kind::Broken;
+        }
         match status.code() {
             // grpc-go: "unknown service runtime.v1.RuntimeService" and "unknown method RuntimeConfig for service …".
             Code::Unimplemented if status.message().starts_with("unknown service") => {
@@ -128,10 +134,6 @@ impl Kind {
             Code::ResourceExhausted | Code::OutOfRange => Kind::TooLarge,
             Code::DeadlineExceeded => Kind::Deadline,
             Code::PermissionDenied | Code::Unauthenticated => Kind::Denied,
-            // hyper's own failures (connection closed, reset, not HTTP/2) arrive as Unknown with a source.
-            Code::Unknown | Code::Internal if std::error::Error::source(status).is_some() => {
-                Kind::Unavailable
-            }
             code => Kind::Other(code),
         }
     }

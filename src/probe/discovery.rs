@@ -5,7 +5,10 @@
 //! kubelet's endpoint is taken if it serves at all, because its runtime is the node's runtime; among the others v1 goes
 //! before v1alpha2, then the order decides.
 
-use std::path::{Path, PathBuf};
+#[cfg(all(test, feature = "demo"))]
+mod tests;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -49,6 +52,7 @@ pub struct Discovery {
     /// What is worth knowing beyond the endpoints, one sentence each: a kubelet that names something unusable.
     pub remarks: Vec<String>,
     live: Option<(Endpoint, Live)>,
+    root: PathBuf,
 }
 
 /// Why there is no endpoint to talk to.
@@ -76,25 +80,29 @@ pub async fn discover(inputs: &Inputs, options: &Options) -> Discovery {
             Kubelet::Silent => {}
         }
     }
-    let mut list = candidates(inputs.set.clone(), kubelet);
-    if inputs.set.is_none() {
-        for candidate in &mut list {
-            candidate.endpoint = below(&host, &candidate.endpoint);
-        }
-    }
-    let places = merge(list);
+    // What the user set is a path of this process, the others are paths of the host.
+    let everywhere = inputs.set.is_some();
+    let places = candidates(inputs.set.clone(), kubelet)
+        .into_iter()
+        .map(|candidate| {
+            let address = match Endpoint::from_path(host.reach(candidate.endpoint.path())) {
+                Ok(address) if !everywhere => address,
+                _ => candidate.endpoint.clone(),
+            };
+            Place {
+                candidate,
+                address,
+                aliases: Vec::new(),
+            }
+        });
+    let places = merge(places, &host);
 
     let mut asked: FuturesUnordered<_> = places
         .iter()
         .enumerate()
         .map(|(index, place)| {
             let host = &host;
-            async move {
-                (
-                    index,
-                    triage(&place.candidate.endpoint, host, options).await,
-                )
-            }
+            async move { (index, triage(&place.address, host, options).await) }
         })
         .collect();
     let mut found: Vec<Option<Triage>> = places.iter().map(|_| None).collect();
@@ -107,93 +115,38 @@ pub async fn discover(inputs: &Inputs, options: &Options) -> Discovery {
         }
     }
     drop(asked);
-    conclude(places, found, remarks)
+    conclude(&host, places, found, remarks)
 }
 
-/// A candidate and the other names of what it leads to.
+/// A candidate, how it is reached, and the other names of what it leads to.
 #[derive(Debug)]
 struct Place {
     candidate: Candidate,
+    address: Endpoint,
     aliases: Vec<Endpoint>,
 }
 
-/// An endpoint of the host as this process reaches it: below the root, with the links of the host followed there.
-fn below(host: &Host, endpoint: &Endpoint) -> Endpoint {
-    if host.root() == Path::new("/") {
-        return endpoint.clone();
-    }
-    let path = resolve(host.root(), endpoint.path());
-    Endpoint::from_path(path).unwrap_or_else(|_| endpoint.clone())
-}
-
-/// A path below a root, in which absolute links lead back to the root and not out of it.
-fn resolve(root: &Path, path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut pending: Vec<std::ffi::OsString> = path
-        .components()
-        .rev()
-        .map(|part| part.as_os_str().to_owned())
-        .collect();
-    let mut inside = PathBuf::new();
-    // As many links as the kernel follows.
-    let mut links = 40;
-    while let Some(part) = pending.pop() {
-        match Path::new(&part).components().next() {
-            Some(Component::Normal(_)) => {}
-            Some(Component::ParentDir) => {
-                inside.pop();
-                continue;
-            }
-            Some(Component::RootDir) => {
-                inside = PathBuf::new();
-                continue;
-            }
-            _ => continue,
-        }
-        match std::fs::read_link(root.join(&inside).join(&part)) {
-            Ok(target) if links > 0 => {
-                links -= 1;
-                pending.extend(
-                    target
-                        .components()
-                        .rev()
-                        .map(|part| part.as_os_str().to_owned()),
-                );
-            }
-            _ => inside.push(part),
-        }
-    }
-    root.join(inside)
-}
-
 /// Joins candidates that lead to the same socket: the earlier place, and under it the name that is no symbolic link.
-fn merge(list: Vec<Candidate>) -> Vec<Place> {
-    let mut places: Vec<(Identity, Place)> = Vec::new();
-    for candidate in list {
-        let found = identity(candidate.endpoint.path());
-        match places.iter_mut().find(|(identity, _)| *identity == found) {
-            Some((_, place)) => {
-                let link = |endpoint: &Endpoint| endpoint.path().is_symlink();
-                let mut other = candidate.endpoint;
-                if place.candidate.source == Source::Builtin
-                    && link(&place.candidate.endpoint)
-                    && !link(&other)
-                {
-                    std::mem::swap(&mut place.candidate.endpoint, &mut other);
-                    place.candidate.detail = candidate.detail;
+fn merge(list: impl Iterator<Item = Place>, host: &Host) -> Vec<Place> {
+    let link = |place: &Place| {
+        let path = place.candidate.endpoint.path();
+        host.path(&path.to_string_lossy()).is_symlink()
+    };
+    let mut merged: Vec<(Identity, Place)> = Vec::new();
+    for mut place in list {
+        let found = identity(place.address.path());
+        match merged.iter_mut().find(|(identity, _)| *identity == found) {
+            Some((_, earlier)) => {
+                if earlier.candidate.source == Source::Builtin && link(earlier) && !link(&place) {
+                    std::mem::swap(earlier, &mut place);
+                    earlier.aliases.append(&mut place.aliases);
                 }
-                place.aliases.push(other);
+                earlier.aliases.push(place.candidate.endpoint);
             }
-            None => places.push((
-                found,
-                Place {
-                    candidate,
-                    aliases: Vec::new(),
-                },
-            )),
+            None => merged.push((found, place)),
         }
     }
-    let mut places: Vec<Place> = places.into_iter().map(|(_, place)| place).collect();
+    let mut places: Vec<Place> = merged.into_iter().map(|(_, place)| place).collect();
     for (order, place) in (1..).zip(&mut places) {
         place.candidate.order = order;
     }
@@ -236,7 +189,12 @@ fn settled(places: &[Place], found: &[Option<Triage>]) -> bool {
         .all(|(place, found)| found.is_some() || at_best(place) > winner)
 }
 
-fn conclude(places: Vec<Place>, found: Vec<Option<Triage>>, remarks: Vec<String>) -> Discovery {
+fn conclude(
+    host: &Host,
+    places: Vec<Place>,
+    found: Vec<Option<Triage>>,
+    remarks: Vec<String>,
+) -> Discovery {
     let best = best(&places, &found);
     let serving = found
         .iter()
@@ -250,21 +208,26 @@ fn conclude(places: Vec<Place>, found: Vec<Option<Triage>>, remarks: Vec<String>
         unasked: Vec::new(),
         remarks,
         live: None,
+        root: host.root().to_owned(),
     };
     for (index, (place, triage)) in places.into_iter().zip(found).enumerate() {
-        let Place { candidate, aliases } = place;
+        let Place {
+            candidate,
+            address,
+            aliases,
+        } = place;
         let Some(triage) = triage else {
-            discovery.unasked.push(candidate.endpoint);
+            discovery.unasked.push(address);
             continue;
         };
         let chosen = best == Some(index);
         let because = chosen.then(|| because(&candidate, triage.verdict, serving == 1 && all));
         if chosen {
             discovery.chosen = Some(discovery.endpoints.len());
-            discovery.live = triage.live.map(|live| (candidate.endpoint.clone(), live));
+            discovery.live = triage.live.map(|live| (address.clone(), live));
         }
         discovery.endpoints.push(EndpointReport {
-            endpoint: candidate.endpoint,
+            endpoint: address,
             aliases,
             source: candidate.source,
             named_by: candidate.detail,
@@ -339,7 +302,7 @@ impl Discovery {
         };
         let absent: Vec<String> = before()
             .filter(|report| report.verdict == Verdict::Absent)
-            .map(name)
+            .map(|report| self.name(report))
             .collect();
         if !absent.is_empty() {
             line.push_str(&format!(", {} absent", absent.join(", ")));
@@ -347,7 +310,11 @@ impl Discovery {
         for report in
             before().filter(|report| report.verdict != Verdict::Absent && !report.verdict.serves())
         {
-            line.push_str(&format!(", {} {}", name(report), report.verdict.name()));
+            line.push_str(&format!(
+                ", {} {}",
+                self.name(report),
+                report.verdict.name()
+            ));
         }
         for report in self
             .endpoints
@@ -357,7 +324,7 @@ impl Discovery {
             let runtime = report
                 .runtime
                 .as_ref()
-                .map_or_else(|| name(report), ToString::to_string);
+                .map_or_else(|| self.name(report), ToString::to_string);
             line.push_str(&format!("; {runtime} serves too, at {}", report.endpoint));
         }
         for endpoint in &self.unasked {
@@ -419,13 +386,14 @@ impl Discovery {
             advice: report.advice.clone(),
         })
     }
-}
 
-/// How an endpoint is spoken of: whose it is, where that is known.
-fn name(report: &EndpointReport) -> String {
-    match (report.source, known(report.endpoint.path())) {
-        (Source::Kubelet, _) => format!("the kubelet's {}", report.endpoint),
-        (_, Some(known)) => known.whose.to_owned(),
-        (_, None) => report.endpoint.to_string(),
+    /// How an endpoint is spoken of: whose it is, where that is known.
+    fn name(&self, report: &EndpointReport) -> String {
+        let path = Host::new(&self.root).inside(report.endpoint.path());
+        match (report.source, known(&path)) {
+            (Source::Kubelet, _) => format!("the kubelet's {}", report.endpoint),
+            (_, Some(known)) => known.whose.to_owned(),
+            (_, None) => report.endpoint.to_string(),
+        }
     }
 }

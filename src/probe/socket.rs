@@ -13,7 +13,7 @@ pub mod host;
 pub mod peer;
 mod permission;
 mod plugins;
-#[cfg(test)]
+#[cfg(all(test, feature = "demo"))]
 mod tests;
 
 use std::fs;
@@ -106,7 +106,8 @@ impl Triage {
 /// Examines an endpoint. It always ends by the deadline, with a verdict.
 pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Triage {
     let path = endpoint.path();
-    if let Some(found) = look(path) {
+    let called = &host.inside(path);
+    if let Some(found) = look(path, called) {
         return found;
     }
     if !options.wake
@@ -116,13 +117,14 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
     }
     let until = Instant::now() + options.deadline;
     let stream = match timeout_at(until, connect::open(endpoint)).await {
-        Err(_) => return backlog_full(path, host, options),
-        Ok(Err(error)) => return unconnected(path, &error),
+        Err(_) => return backlog_full(path, called, host, options),
+        Ok(Err(error)) => return unconnected(path, called, &error),
         Ok(Ok(stream)) => stream,
     };
     let behind = Behind {
         host,
         path,
+        called,
         peer: peer_of(&stream),
         effort: options.effort,
     };
@@ -152,6 +154,7 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
             Some(Kind::Deadline) if matches!(error, client::Error::Deadline { .. }) => {
                 return match said {
                     Peer::Http2 => silent(&behind, Silence::Answer, options.deadline),
+                    Peer::Silent if permission::is_ttrpc(path) => named(&Peer::Silent, &behind),
                     Peer::Silent => silent(&behind, Silence::Preface, options.deadline),
                     said => named(&said, &behind),
                 };
@@ -160,7 +163,7 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
             _ if said != Peer::Http2 => return not_grpc(said, endpoint, until, &behind).await,
             // Go's servers name the service, others only say UNIMPLEMENTED: every server of CRI has `Version`.
             Some(Kind::UnknownService | Kind::UnknownMethod) => {}
-            Some(Kind::Unavailable) if greeting.ended() => return hung_up(&behind),
+            Some(Kind::Broken) => return broken(&error, &behind),
             _ => return failed(&error, &behind),
         }
     }
@@ -168,10 +171,10 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
 }
 
 /// What is at the path, if it is not a socket.
-fn look(path: &Path) -> Option<Triage> {
+fn look(path: &Path, called: &Path) -> Option<Triage> {
     let link = match fs::symlink_metadata(path) {
         Ok(link) => link,
-        Err(error) => return Some(unseen(path, &error)),
+        Err(error) => return Some(unseen(path, called, &error)),
     };
     let found = if link.file_type().is_symlink() {
         match fs::metadata(path) {
@@ -190,7 +193,7 @@ fn look(path: &Path) -> Option<Triage> {
                     format!("a symbolic link to {}, {why}", target.display()),
                     format!(
                         "remove the link or point it at a socket; if its runtime is to run here, {}",
-                        advice::start(path)
+                        advice::start(called)
                     ),
                 ));
             }
@@ -224,7 +227,7 @@ fn look(path: &Path) -> Option<Triage> {
 }
 
 /// The path does not lead anywhere.
-fn unseen(path: &Path, error: &io::Error) -> Triage {
+fn unseen(path: &Path, called: &Path, error: &io::Error) -> Triage {
     if error.kind() == io::ErrorKind::PermissionDenied {
         return denied(path);
     }
@@ -252,7 +255,7 @@ fn unseen(path: &Path, error: &io::Error) -> Triage {
         }
         _ => format!("there is no such file ({error})"),
     };
-    Triage::new(Verdict::Absent, detail, advice::absent(path))
+    Triage::new(Verdict::Absent, detail, advice::absent(called))
 }
 
 fn denied(path: &Path) -> Triage {
@@ -297,16 +300,16 @@ fn dormant(path: &Path, host: &Host, effort: Effort) -> Option<Triage> {
 }
 
 /// connect() failed.
-fn unconnected(path: &Path, error: &io::Error) -> Triage {
+fn unconnected(path: &Path, called: &Path, error: &io::Error) -> Triage {
     match error.kind() {
-        io::ErrorKind::NotFound => unseen(path, error),
+        io::ErrorKind::NotFound => unseen(path, called, error),
         io::ErrorKind::PermissionDenied => denied(path),
         io::ErrorKind::ConnectionRefused => Triage::new(
             Verdict::Refused,
             "the socket is there but nobody listens: the process that made it is gone",
             format!(
                 "{}; a runtime replaces the stale socket when it starts",
-                advice::start(path)
+                advice::start(called)
             ),
         ),
         // A datagram socket, as /dev/log is.
@@ -320,7 +323,7 @@ fn unconnected(path: &Path, error: &io::Error) -> Triage {
         _ => Triage::new(
             Verdict::Refused,
             format!("connect() failed: {error}"),
-            advice::look_at(path, None),
+            advice::look_at(called, None),
         ),
     }
 }
@@ -329,6 +332,8 @@ fn unconnected(path: &Path, error: &io::Error) -> Triage {
 struct Behind<'a> {
     host: &'a Host,
     path: &'a Path,
+    /// The path as it is called on the host.
+    called: &'a Path,
     /// Who called listen(), or why that is not known.
     peer: Result<u32, String>,
     effort: Effort,
@@ -420,7 +425,7 @@ enum Silence {
 }
 
 /// Nobody takes the connection out of the backlog.
-fn backlog_full(path: &Path, host: &Host, options: &Options) -> Triage {
+fn backlog_full(path: &Path, called: &Path, host: &Host, options: &Options) -> Triage {
     let inodes: Vec<u64> = host
         .listeners(path)
         .iter()
@@ -434,6 +439,7 @@ fn backlog_full(path: &Path, host: &Host, options: &Options) -> Triage {
     let behind = Behind {
         host,
         path,
+        called,
         peer,
         effort: options.effort,
     };
@@ -468,13 +474,13 @@ fn hung(behind: &Behind<'_>, process: Process, seen: String) -> Triage {
             format!("let it go on with `kill -CONT {pid}`, after finding out who stopped it")
         }
         _ => {
-            let restart = match advice::unit(behind.path, Some(&process)) {
+            let restart = match advice::unit(behind.called, Some(&process)) {
                 Some(unit) => format!(": `systemctl restart {unit}`"),
                 None => String::new(),
             };
             format!(
                 "{}, and restart it if it does not recover{restart}",
-                advice::look_at(behind.path, Some(&process))
+                advice::look_at(behind.called, Some(&process))
             )
         }
     };
@@ -542,6 +548,8 @@ async fn not_grpc(said: Peer, endpoint: &Endpoint, until: Instant, behind: &Behi
     let told = match said {
         Peer::Http(_) | Peer::Closes | Peer::Silent => {
             match timeout_at(until, peer::ask(endpoint)).await {
+                // Writing may have failed before the end was read: the call has failed, so it is no silence.
+                Ok(Peer::Silent | Peer::Closes) | Err(_) if said == Peer::Silent => Peer::Closes,
                 Ok(Peer::Silent | Peer::Closes) | Err(_) => said,
                 Ok(told) => told,
             }
@@ -552,15 +560,19 @@ async fn not_grpc(said: Peer, endpoint: &Endpoint, until: Instant, behind: &Behi
 }
 
 /// HTTP/2 that broke off: a runtime that went away, or one that cannot stand the call.
-fn hung_up(behind: &Behind<'_>) -> Triage {
+fn broken(error: &client::Error, behind: &Behind<'_>) -> Triage {
+    let why = match error {
+        client::Error::Status { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
     let process = behind.process();
     let advice = format!(
         "ask again; if it happens again, {}",
-        advice::look_at(behind.path, Some(&process))
+        advice::look_at(behind.called, Some(&process))
     );
     Triage::new(
         Verdict::CriFailed,
-        "HTTP/2 was set up, then the server hung up",
+        format!("HTTP/2 was set up, but the connection broke at the Version call: {why}"),
         advice,
     )
     .of(Some(process))
@@ -585,7 +597,7 @@ fn named(peer: &Peer, behind: &Behind<'_>) -> Triage {
         ),
         Peer::Closes => format!(
             "ask again in case it was just starting; else {}",
-            advice::look_at(path, Some(&process))
+            advice::look_at(behind.called, Some(&process))
         ),
         _ => "give the socket of a container runtime; `criscope endpoints` lists the known ones"
             .to_owned(),
@@ -606,7 +618,7 @@ fn failed(error: &client::Error, behind: &Behind<'_>) -> Triage {
         }
         other => other.to_string(),
     };
-    let advice = advice::look_at(behind.path, Some(&process));
+    let advice = advice::look_at(behind.called, Some(&process));
     let mut found = Triage::new(Verdict::CriFailed, detail, advice).of(Some(process));
     found.runtime_says = says;
     found
@@ -630,7 +642,7 @@ async fn without_cri(
         Ok(plugins) => plugins,
         Err(_) => {
             let process = behind.process();
-            let advice = advice::look_at(behind.path, Some(&process));
+            let advice = advice::look_at(behind.called, Some(&process));
             return Triage::new(
                 Verdict::CriDisabled,
                 "CRI is not served, and why is not known: the list of plugins did not come in time",
@@ -657,7 +669,7 @@ async fn without_cri(
         _ => None,
     };
     let file = behind.configuration(&process);
-    let restart = advice::restart(behind.path, Some(&process));
+    let restart = advice::restart(behind.called, Some(&process));
     let mut found = match plugins::cri(&plugins) {
         plugins::Cri::Disabled => {
             let advice = if file.contains("/docker/") {
@@ -687,7 +699,7 @@ async fn without_cri(
         plugins::Cri::Loaded => Triage::new(
             Verdict::CriFailed,
             "containerd lists its CRI plugin without an error, but does not serve CRI",
-            advice::look_at(behind.path, Some(&process)),
+            advice::look_at(behind.called, Some(&process)),
         ),
     };
     found.runtime = Some(Runtime {

@@ -21,12 +21,15 @@ pub fn start(path: &Path) -> String {
     }
 }
 
-/// The unit to look at: the one the process runs in, else the one that is known for the path.
+/// The unit to look at: the one the process runs in, or the one that is known for the path where the process is not.
 pub fn unit(path: &Path, process: Option<&Process>) -> Option<String> {
-    process
-        .and_then(|process| process.unit.clone())
-        .filter(|unit| unit.ends_with(".service"))
-        .or_else(|| units(path).first().map(|unit| (*unit).to_owned()))
+    match process.filter(|process| process.exe.is_some()) {
+        Some(process) => process
+            .unit
+            .clone()
+            .filter(|unit| unit.ends_with(".service")),
+        None => units(path).first().map(|unit| (*unit).to_owned()),
+    }
 }
 
 /// How to see what a daemon does.
@@ -34,7 +37,10 @@ pub fn look_at(path: &Path, process: Option<&Process>) -> String {
     match unit(path, process) {
         Some(unit) => format!("look at `systemctl status {unit}` and `journalctl -u {unit}`"),
         None => match process.and_then(|process| process.pid) {
-            Some(pid) => format!("look at the log of process {pid}"),
+            Some(pid) => match process.and_then(|process| process.exe.as_deref()) {
+                Some(exe) => format!("look at the log of process {pid} ({exe})"),
+                None => format!("look at the log of process {pid}"),
+            },
             None => "look at the daemon's log".to_owned(),
         },
     }
@@ -105,20 +111,24 @@ mod tests {
 
     #[test]
     fn the_process_knows_its_unit_better() {
-        let process = Process {
-            unit: Some("k3s.service".to_owned()),
+        let process = |unit: Option<&str>| Process {
+            exe: Some("/usr/bin/k3s".to_owned()),
+            unit: unit.map(str::to_owned),
             ..Process::default()
         };
-        let path = Path::new("/run/containerd/containerd.sock");
-        assert_eq!(unit(path, Some(&process)).as_deref(), Some("k3s.service"));
-        let process = Process {
-            unit: Some("session-1.scope".to_owned()),
-            ..Process::default()
-        };
+        let unit = |path: &str, process: Option<&Process>| super::unit(Path::new(path), process);
+        let path = "/run/containerd/containerd.sock";
         assert_eq!(
-            unit(path, Some(&process)).as_deref(),
+            unit(path, Some(&process(Some("k3s.service")))).as_deref(),
+            Some("k3s.service")
+        );
+        assert_eq!(unit(path, Some(&process(Some("session-1.scope")))), None);
+        assert_eq!(unit(path, Some(&process(None))), None);
+        assert_eq!(
+            unit(path, Some(&Process::default())).as_deref(),
             Some("containerd.service")
         );
-        assert_eq!(unit(Path::new("/srv/mine.sock"), None), None);
+        assert_eq!(unit(path, None).as_deref(), Some("containerd.service"));
+        assert_eq!(unit("/srv/mine.sock", None), None);
     }
 }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::endpoint::discover::below_run;
@@ -64,6 +64,22 @@ impl Host {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// What this process reaches a path of the host by: below the root, with the links of the host followed there.
+    pub fn reach(&self, path: &Path) -> PathBuf {
+        if self.root == Path::new("/") {
+            return path.to_owned();
+        }
+        resolve(&self.root, path)
+    }
+
+    /// What a path is called on the host: the opposite of [`Host::reach`].
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.root) {
+            Ok(rest) => Path::new("/").join(rest),
+            Err(_) => path.to_owned(),
+        }
+    }
+
     /// A file below /proc/PID.
     pub fn of(&self, pid: u32, name: &str) -> PathBuf {
         self.root.join("proc").join(pid.to_string()).join(name)
@@ -74,17 +90,13 @@ impl Host {
     pub fn listeners(&self, path: &Path) -> Vec<Listener> {
         let name = path.file_name();
         let real = fs::canonicalize(path).ok();
-        let inside = path
-            .strip_prefix(&self.root)
-            .map(|rest| Path::new("/").join(rest));
+        let inside = self.inside(path);
         let all = self.listeners.get_or_init(|| {
             text(&self.path("/proc/net/unix")).map_or_else(Vec::new, |table| parse_table(&table))
         });
         let same = |listed: &Path| {
             below_run(listed) == below_run(path)
-                || inside
-                    .as_ref()
-                    .is_ok_and(|inside| below_run(listed) == below_run(inside))
+                || below_run(listed) == below_run(&inside)
                 || real.as_deref() == Some(listed)
                 || (listed.file_name() == name
                     && real.is_some()
@@ -184,6 +196,45 @@ pub fn text(path: &Path) -> Option<String> {
         .read_to_end(&mut bytes)
         .ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A path below a root, in which absolute links lead back to the root and not out of it.
+fn resolve(root: &Path, path: &Path) -> PathBuf {
+    let mut pending: Vec<std::ffi::OsString> = path
+        .components()
+        .rev()
+        .map(|part| part.as_os_str().to_owned())
+        .collect();
+    let mut inside = PathBuf::new();
+    // As many links as the kernel follows.
+    let mut links = 40;
+    while let Some(part) = pending.pop() {
+        match Path::new(&part).components().next() {
+            Some(Component::Normal(_)) => {}
+            Some(Component::ParentDir) => {
+                inside.pop();
+                continue;
+            }
+            Some(Component::RootDir) => {
+                inside = PathBuf::new();
+                continue;
+            }
+            _ => continue,
+        }
+        match std::fs::read_link(root.join(&inside).join(&part)) {
+            Ok(target) if links > 0 => {
+                links -= 1;
+                pending.extend(
+                    target
+                        .components()
+                        .rev()
+                        .map(|part| part.as_os_str().to_owned()),
+                );
+            }
+            _ => inside.push(part),
+        }
+    }
+    root.join(inside)
 }
 
 /// What tells two paths to one socket from two sockets.
@@ -296,6 +347,34 @@ mod tests {
         );
         assert_eq!(parse_stat("812 (cut"), None);
         assert_eq!(parse_stat("812 (cut) S 1 2"), None);
+    }
+
+    #[test]
+    fn links_are_followed_below_the_root() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("run")).unwrap();
+        fs::create_dir_all(root.join("var")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        symlink("../../etc/./b", root.join("run/up")).unwrap();
+        symlink("loop", root.join("run/loop")).unwrap();
+        let host = Host::new(root);
+        let case = |path: &str, expected: &str| {
+            assert_eq!(host.reach(Path::new(path)), root.join(expected), "{path}");
+        };
+        case("/var/run/a.sock", "run/a.sock");
+        case("/run/up/c", "etc/b/c");
+        case("/run/loop/x", "run/loop/x");
+        case("/../../a", "a");
+        assert_eq!(
+            host.inside(&root.join("run/a.sock")),
+            Path::new("/run/a.sock")
+        );
+        assert_eq!(
+            Host::new("/").reach(Path::new("/var/run/x")),
+            Path::new("/var/run/x")
+        );
     }
 
     #[track_caller]

@@ -97,6 +97,10 @@ pub fn recognise(bytes: &[u8], ended: bool) -> Peer {
         [0x15 | 0x16, 0x03, 0..=4, ..] => Peer::Tls,
         // SETTINGS or GOAWAY on stream 0: the beginning of every HTTP/2 connection (RFC 9113, 3.4).
         [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Peer::Http2,
+        // The same, broken off within the first nine bytes.
+        [0] | [0, _] | [0, _, _] | [0, _, _, 4 | 7, ..] if bytes.len() < 9 && !ended => {
+            Peer::Silent
+        }
         _ => Peer::Banner(bytes.to_vec()),
     }
 }
@@ -184,6 +188,7 @@ fn http1(bytes: &[u8]) -> Peer {
 fn legible(bytes: &[u8]) -> String {
     bytes
         .iter()
+        .take_while(|byte| !matches!(byte, b'\r' | b'\n'))
         .take(24)
         .flat_map(|byte| std::ascii::escape_default(*byte))
         .map(char::from)
@@ -203,6 +208,7 @@ mod tests {
     fn tells_servers_by_their_first_words() {
         case(b"", true, "a server that hangs up without a word");
         case(b"", false, "a server that says nothing");
+        case(b"\x00\x00\x06\x04", false, "a server that says nothing");
         case(
             b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05",
             false,
@@ -212,7 +218,7 @@ mod tests {
         case(
             b"SSH-2.0-OpenSSH_9.2\r\n",
             false,
-            "a server of another protocol, which begins with `SSH-2.0-OpenSSH_9.2\\r\\n`",
+            "a server of another protocol, which begins with `SSH-2.0-OpenSSH_9.2`",
         );
         case(
             b"\xff\x00",
