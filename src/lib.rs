@@ -12,5 +12,6 @@ pub mod model;
 pub mod probe;
 pub mod registry;
 pub mod render;
+pub mod secret;
 pub mod settings;
 pub mod wire;
