@@ -67,6 +67,34 @@ pub fn read(declared: &mut Declared, host_root: &Path, staged: Option<&Path>) ->
     }
 }
 
+/// Reads one regular file below `host_root` whole. Fails if it is larger than `limit` bytes.
+pub fn read_bytes(host_root: &Path, path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let fd = Layer::open(host_root).resolve(path)?;
+    if !FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode).is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::from(fd).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::other(format!(
+            "larger than {} KiB",
+            limit >> 10
+        )));
+    }
+    Ok(bytes)
+}
+
+/// The names in one directory below `host_root`, sorted.
+pub fn names(host_root: &Path, path: &Path) -> std::io::Result<Vec<String>> {
+    let fd = Layer::open(host_root).resolve(path)?;
+    match list(&fd)? {
+        Entry::Directory { names } => Ok(names),
+        _ => Err(std::io::Error::other(format!(
+            "more than {MAX_NAMES} entries"
+        ))),
+    }
+}
+
 /// What the layers have at a path: the first that has anything, directories of all of them joined.
 fn look(layers: &[Layer], path: &Path, want: Want, modified: &mut Modified) -> Entry {
     let mut names: Option<Vec<String>> = None;
