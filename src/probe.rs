@@ -5,4 +5,5 @@ pub mod daemon;
 pub mod discovery;
 pub mod host_files;
 pub mod kubelet;
+pub mod registry;
 pub mod socket;

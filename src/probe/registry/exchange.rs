@@ -1,0 +1,291 @@
+//! One HTTP/1.1 request and its answer, bounded on every side: header block, body, waiting. Nothing is decompressed,
+//! nothing is followed; that is the walk's business.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    USER_AGENT,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::content::media_type;
+use super::dial::Dialled;
+use super::outcome::Fault;
+use super::proxy::Proxy;
+use super::tap::FirstBytes;
+use super::target::Target;
+use super::tls::{SharedSeen, explain_tls, tls_error, with_seen};
+use super::verdict::{Stage, Verdict};
+use crate::secret::Secret;
+
+/// The longest header block that is read.
+const MAX_HEAD: usize = 64 << 10;
+
+/// One request.
+pub(super) struct Ask<'a> {
+    pub method: Method,
+    pub target: &'a Target,
+    pub accept: Option<&'a str>,
+    pub authorization: Option<&'a Secret>,
+    /// Headers of the configuration.
+    pub headers: &'a [(String, Secret)],
+    pub user_agent: &'a str,
+    pub at: Stage,
+}
+
+/// An answer whose body has not been read.
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Incoming,
+    /// The URL that gave this answer, after redirects.
+    pub target: Target,
+}
+
+impl Reply {
+    /// A header as text. What is not ASCII does not count.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The media type of the body, lower case, empty when none is given.
+    pub fn media_type(&self) -> String {
+        self.header(CONTENT_TYPE.as_str())
+            .map(media_type)
+            .unwrap_or_default()
+    }
+}
+
+/// A connection that requests can be sent on, one after the other.
+pub(super) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: JoinHandle<()>,
+    first: FirstBytes,
+    tls: Option<SharedSeen>,
+    proxy: Option<Proxy>,
+    /// Whether a request was answered on it already: then it may have been closed meanwhile for no one's fault.
+    pub used: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// Speaks HTTP/1.1 on a connection.
+    pub async fn open(dialled: Dialled, at: Stage) -> Result<Connection, Fault> {
+        let Dialled {
+            stream,
+            first,
+            tls,
+            proxy,
+        } = dialled;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Fault::new(Verdict::Closed, at, error.to_string()))?;
+        // Its errors come out of the request as well.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection {
+            sender,
+            driver,
+            first,
+            tls,
+            proxy,
+            used: false,
+        })
+    }
+
+    /// Sends a request and waits for the header of the answer.
+    pub async fn send(&mut self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        let request = self.request(ask)?;
+        let sent = match self.sender.ready().await {
+            Ok(()) => self.sender.send_request(request).await,
+            Err(error) => Err(error),
+        };
+        let answer = sent.map_err(|error| self.explain(&error, ask))?;
+        self.used = true;
+        let (parts, body) = answer.into_parts();
+        Ok(Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            target: ask.target.clone(),
+        })
+    }
+
+    /// The fault of a server that took a connection without a client certificate and says 400 because of it.
+    pub fn missed_client_certificate(&self, at: Stage) -> Option<Fault> {
+        let missed = self
+            .tls
+            .as_ref()
+            .is_some_and(|seen| with_seen(seen, |seen| seen.asked && !seen.shown));
+        missed.then(|| {
+            let detail = "it asked for a client certificate, got none, and answers 400";
+            Fault::new(Verdict::TlsClientCertRequired, at, detail).in_go("400 Bad Request")
+        })
+    }
+
+    fn request(&self, ask: &Ask<'_>) -> Result<Request<Empty<Bytes>>, Fault> {
+        let unsendable = |what: String| Fault::new(Verdict::BadUrl, ask.at, what);
+        // A proxy wants to know whom the request is for.
+        let uri = if self.proxy.is_some() {
+            ask.target.wire_url()
+        } else {
+            ask.target.path.clone()
+        };
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(uri)
+            .header(HOST, ask.target.origin.authority())
+            .header(USER_AGENT, ask.user_agent)
+            .body(Empty::new())
+            .map_err(|error| unsendable(error.to_string()))?;
+        let headers = request.headers_mut();
+        let mut set = |name: HeaderName, value: &str| match HeaderValue::from_str(value) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+                Ok(())
+            }
+            Err(_) => Err(unsendable(format!(
+                "the value of the header `{name}` cannot be sent"
+            ))),
+        };
+        if let Some(accept) = ask.accept {
+            set(ACCEPT, accept)?;
+        }
+        for (name, value) in ask.headers {
+            let name = name
+                .parse()
+                .map_err(|_| unsendable(format!("`{name}` is not a header")))?;
+            set(name, value.reveal())?;
+        }
+        if let Some(authorization) = ask.authorization {
+            set(AUTHORIZATION, authorization.reveal())?;
+        }
+        if let Some(user) = self.proxy.as_ref().and_then(|proxy| proxy.user.as_ref()) {
+            set(
+                PROXY_AUTHORIZATION,
+                &format!("Basic {}", STANDARD.encode(user.reveal())),
+            )?;
+        }
+        Ok(request)
+    }
+
+    /// Explains why no answer came.
+    fn explain(&self, error: &hyper::Error, ask: &Ask<'_>) -> Fault {
+        if let (Some(seen), Some(error)) = (&self.tls, tls_error(error)) {
+            return explain_tls(error, ask.at, seen);
+        }
+        let first = self.first.bytes();
+        if self.tls.is_none() && matches!(first.as_slice(), [20..=23, 3, ..]) {
+            return tls_on_http_port(ask.at).in_go(format!(
+                "malformed HTTP response \"{}\"",
+                first[..first.len().min(7)].escape_ascii()
+            ));
+        }
+        if error.is_parse_too_large() {
+            return Fault::new(
+                Verdict::BadResponse,
+                ask.at,
+                "its header block is larger than 64 KiB",
+            );
+        }
+        if error.is_parse() {
+            let shown: String = first
+                .iter()
+                .take(40)
+                .flat_map(|byte| byte.escape_ascii())
+                .map(char::from)
+                .collect();
+            // What TLS hides is not what the peer said in HTTP.
+            let detail = if self.tls.is_some() {
+                error.to_string()
+            } else {
+                format!("{error}: `{shown}`")
+            };
+            return Fault::new(
+                Verdict::BadResponse,
+                ask.at,
+                format!("it does not answer in HTTP ({detail})"),
+            )
+            .in_go("malformed HTTP response");
+        }
+        let closed = format!("it closes the connection without an answer ({error})");
+        // A server that refuses the handshake afterwards may reset the connection before its alert is read.
+        if self
+            .tls
+            .as_ref()
+            .is_some_and(|seen| with_seen(seen, |seen| seen.asked && !seen.shown))
+        {
+            return Fault::new(
+                Verdict::TlsClientCertRequired,
+                ask.at,
+                format!("it asked for a client certificate, and {closed}"),
+            )
+            .in_go("remote error: tls: certificate required");
+        }
+        Fault::new(Verdict::Closed, ask.at, closed).in_go("EOF")
+    }
+}
+
+/// The fault of a peer that speaks TLS where plain HTTP was sent.
+pub(super) fn tls_on_http_port(at: Stage) -> Fault {
+    Fault::new(
+        Verdict::TlsOnHttpPort,
+        at,
+        "it speaks TLS on the port that plain HTTP is sent to",
+    )
+}
+
+/// Feeds a body to `take`, at most `limit` bytes of it; between two pieces no more than `stall` may pass. Says whether
+/// that was all: of a longer body the rest is not read.
+pub(super) async fn drain(
+    mut body: Incoming,
+    limit: u64,
+    stall: Duration,
+    at: Stage,
+    mut take: impl FnMut(&[u8]),
+) -> Result<bool, Fault> {
+    let mut read: u64 = 0;
+    loop {
+        let frame = timeout(stall, body.frame()).await.map_err(|_| {
+            Fault::new(
+                Verdict::Stalled,
+                at,
+                format!("the body stops after {read} bytes"),
+            )
+        })?;
+        let frame = match frame {
+            None => return Ok(true),
+            Some(Err(error)) => {
+                let detail = format!("the body ends early, after {read} bytes ({error})");
+                return Err(Fault::new(Verdict::Truncated, at, detail).in_go("unexpected EOF"));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let room = usize::try_from(limit - read).unwrap_or(usize::MAX);
+        take(&data[..data.len().min(room)]);
+        read += data.len().min(room) as u64;
+        if data.len() > room {
+            return Ok(false);
+        }
+    }
+}
