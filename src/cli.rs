@@ -15,6 +15,9 @@ use crate::error::{Error, Exit};
 use crate::render::output::Output;
 use crate::settings::{Flags, Settings};
 
+/// How long an interrupted command may take to put the node right.
+const CLEANING: Duration = Duration::from_secs(20);
+
 const AFTER: &str = "\
 Examples:
   criscope                        the node in eight lines
@@ -144,9 +147,23 @@ fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
                 Err(error) => Err(session.explain(error).await),
             }
         };
+        tokio::pin!(work);
         tokio::select! {
-            exit = work => exit,
-            exit = interrupted() => exit,
+            exit = &mut work => return exit,
+            signal = interrupted() => {
+                session.interrupt();
+                if !session.has_duties() {
+                    return signal;
+                }
+                // What has to be put right is put right, but not for ever, and not against a second signal.
+                output.status("interrupted; cleaning up (again: stop at once)");
+                tokio::select! {
+                    _ = work => {}
+                    _ = interrupted() => {}
+                    () = tokio::time::sleep(CLEANING) => {}
+                }
+                signal
+            }
         }
     });
     // Nothing that is still waiting on the world may hold up the end.

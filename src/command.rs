@@ -17,6 +17,7 @@ pub mod ps;
 pub mod registry;
 pub mod select;
 pub mod session;
+pub mod test_pull;
 pub mod version;
 
 use clap::Subcommand;
@@ -48,6 +49,8 @@ pub enum Command {
     Inspecti(inspect::InspectImage),
     /// Show the file systems of images and containers
     Imagefsinfo(imagefsinfo::ImageFsInfo),
+    /// Prove the registry configuration by pulling an image, and leave no trace
+    TestPull(test_pull::TestPull),
     /// Explain and prove the registry configuration
     Registry(registry::Registry),
     /// Examine a made-up node: no root, no runtime
@@ -76,6 +79,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspectp(args) => inspect::run_pod(args, session).await,
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+        Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,

@@ -208,7 +208,9 @@ impl From<client::Error> for Error {
         let exit = match &error {
             client::Error::Connect { .. } | client::Error::Deadline { .. } => Exit::Undetermined,
             client::Error::Status { kind, .. } => match kind {
-                client::Kind::UnknownService | client::Kind::Broken | client::Kind::Unavailable => Exit::Undetermined,
+                client::Kind::UnknownService | client::Kind::Broken | client::Kind::Unavailable => {
+                    Exit::Undetermined
+                }
                 _ => Exit::Failure,
             },
             client::Error::Decode { .. } => Exit::Undetermined,

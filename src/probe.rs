@@ -7,3 +7,4 @@ pub mod host_files;
 pub mod kubelet;
 pub mod registry;
 pub mod socket;
+pub mod test_pull;

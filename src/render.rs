@@ -5,6 +5,8 @@ pub mod human;
 pub mod inspection;
 pub mod list;
 pub mod output;
+pub mod progress;
 pub mod route;
 pub mod sanitize;
 pub mod structured;
+pub mod test_pull;

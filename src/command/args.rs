@@ -171,6 +171,38 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// A size with a decimal or binary unit (`500MB`, `1.5GiB`), or plain bytes.
+///
+/// # Errors
+/// A sentence that shows the right form.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size; write it as `500MB` or `2GiB`");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+    let factor: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "t" | "tb" => 1_000_000_000_000,
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        "ti" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a limit need not be exact, and the cast saturates"
+    )]
+    let bytes = (number * factor as f64) as u64;
+    Ok(bytes)
+}
+
 /// A `key=value` pair.
 ///
 /// # Errors
@@ -219,6 +251,16 @@ mod tests {
         case("-2s", None);
         case("1e400", None);
         case("99999999999999999999h", None);
+    }
+
+    #[test]
+    fn sizes_with_units() {
+        assert_eq!(size("500MB"), Ok(500_000_000));
+        assert_eq!(size("1.5GiB"), Ok(1_610_612_736));
+        assert_eq!(size("42"), Ok(42));
+        assert!(size("").is_err());
+        assert!(size("MB").is_err());
+        assert!(size("5 parsecs").is_err());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What every command is given: the settings, one lazy client, the output, the clock.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::args::{ListOutput, Watch};
 use crate::client::{Client, Options};
@@ -28,6 +29,18 @@ pub struct Session {
     /// The whole command line, for completion scripts and documentation.
     pub parser: fn() -> clap::Command,
     client: OnceCell<Client>,
+    interrupted: watch::Sender<bool>,
+    duties: AtomicUsize,
+}
+
+/// Something that has to be put right before the process ends, also when it is interrupted.
+#[derive(Debug)]
+pub struct Duty<'s>(&'s AtomicUsize);
+
+impl Drop for Duty<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -38,7 +51,37 @@ impl Session {
             output,
             parser,
             client: OnceCell::new(),
+            interrupted: watch::Sender::new(false),
+            duties: AtomicUsize::new(0),
         }
+    }
+
+    /// Tells whoever waits for it that the user wants to stop.
+    pub fn interrupt(&self) {
+        self.interrupted.send_replace(true);
+    }
+
+    /// Whether the user wants to stop.
+    pub fn is_interrupted(&self) -> bool {
+        *self.interrupted.borrow()
+    }
+
+    /// Waits until the user wants to stop.
+    pub async fn interrupted(&self) {
+        let mut interrupted = self.interrupted.subscribe();
+        // The sender lives as long as the session: waiting cannot fail.
+        let _ = interrupted.wait_for(|interrupted| *interrupted).await;
+    }
+
+    /// Takes on a duty: until it is dropped, an interruption does not end the command at once.
+    pub fn duty(&self) -> Duty<'_> {
+        self.duties.fetch_add(1, Ordering::Relaxed);
+        Duty(&self.duties)
+    }
+
+    /// Whether somebody has taken on a duty.
+    pub fn has_duties(&self) -> bool {
+        self.duties.load(Ordering::Relaxed) > 0
     }
 
     /// Now, in nanoseconds since 1970.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::registry::ProxyEnv;
+
 /// What /proc tells about a running daemon.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Daemon {
     /// Its process id, as this process sees it.
     pub pid: u32,
@@ -11,6 +13,10 @@ pub struct Daemon {
     pub config: Option<PathBuf>,
     /// Its working directory, to which relative paths in its configuration refer.
     pub working_directory: Option<PathBuf>,
+    /// The proxy variables in its environment, which apply to pulls.
+    pub proxy: ProxyEnv,
+    /// Its `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    pub certificates: (Option<PathBuf>, Option<String>),
     /// Where its files are, if it lives in another mount namespace than this process: `/proc/PID/root`.
     pub root: Option<PathBuf>,
 }
@@ -23,12 +29,48 @@ pub fn look(pid: u32) -> Daemon {
         .split(|byte| *byte == 0)
         .map(|argument| String::from_utf8_lossy(argument).into_owned())
         .collect();
+    let environment = environment(&proc);
+    let variable = |name: &str| {
+        let found = environment.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
+    };
+    let pairs: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     Daemon {
         pid,
+        proxy: ProxyEnv::of(pairs),
+        certificates: (
+            variable("SSL_CERT_FILE").map(PathBuf::from),
+            variable("SSL_CERT_DIR"),
+        ),
         config: config(&arguments),
         working_directory: std::fs::read_link(proc.join("cwd")).ok(),
         root: another_root(&proc),
     }
+}
+
+/// The variables of a process that say how it reaches registries; the others are not kept, for they may be secrets.
+fn environment(proc: &Path) -> Vec<(String, String)> {
+    const WANTED: [&str; 5] = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+    let bytes = std::fs::read(proc.join("environ")).unwrap_or_default();
+    let pairs = bytes.split(|byte| *byte == 0).filter_map(|pair| {
+        let pair = String::from_utf8_lossy(pair);
+        pair.split_once('=')
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    });
+    pairs
+        .filter(|(key, _)| WANTED.contains(&key.to_ascii_uppercase().as_str()))
+        .collect()
 }
 
 /// The value of `-c`, `--config` or `-config`, which containerd and CRI-O take alike.

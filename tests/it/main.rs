@@ -4,7 +4,11 @@
 //! Real runtimes need root and Debian's packages. Where they cannot be had the tests fail and say so; only
 //! `CRISCOPE_TEST_REAL=off` leaves them out, which is refused when `CI=true`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps says what it expects")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 mod support;
 

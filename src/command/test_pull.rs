@@ -1,0 +1,418 @@
+//! `criscope test-pull`: does this node's registry configuration work? Shows the endpoints that the runtime asks for the
+//! image, probes each, pulls through CRI, compares what came, and leaves the node as it was.
+//!
+//! Read-only towards registries except for the pull itself; towards the node, only names that the pull created are
+//! removed again (see `probe::test_pull`).
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::args::{duration, size};
+use super::node::{Node, NodeArgs};
+use super::registry::route::{listed, reference};
+use super::session::Session;
+use crate::client::Client;
+use crate::cri;
+use crate::error::{Error, Exit};
+use crate::probe::registry::{self as registries, Credential, Depth, EndpointProbe, HostFiles};
+use crate::probe::test_pull::{
+    self as trial, Pull, PullStatus, Store, TestPull as Tested, Verdict,
+};
+use crate::registry::image_ref::ImageRef;
+use crate::registry::plan;
+use crate::render::progress;
+use crate::render::{human, structured, test_pull as shown};
+use crate::secret::Secret;
+
+mod judge;
+
+const EXAMPLES: &str = "\
+Examples:
+  criscope test-pull nginx:1.25
+  criscope test-pull registry.k8s.io/pause:3.9 quay.io/a/b:1 -o json
+  criscope test-pull -f images.txt --no-pull      probe only, pull nothing
+  echo user:password | criscope test-pull reg.example.com/a:1 --creds-stdin";
+
+/// Arguments of `test-pull`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct TestPull {
+    /// Images, as they are written in a pod
+    #[arg(value_name = "IMAGE", required_unless_present = "file")]
+    images: Vec<String>,
+    /// Read more images from a file, one a line; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
+    /// How to show the result
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        alias = "format"
+    )]
+    output: Format,
+    /// Only show the route and probe it; pull nothing
+    #[arg(long)]
+    no_pull: bool,
+    /// Also fetch the smallest layer from every endpoint, and check it
+    #[arg(long)]
+    deep: bool,
+    /// Leave the image on the node
+    #[arg(long)]
+    keep: bool,
+    /// The digest that has to come
+    #[arg(long, value_name = "DIGEST")]
+    expect_digest: Option<String>,
+    /// Do not pull images whose layers are larger
+    #[arg(long, value_name = "SIZE", default_value = "500MB", value_parser = size)]
+    max_size: u64,
+    /// How long a pull may take
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pull_timeout: Duration,
+    /// Read `user:password` for the image's registry from standard input
+    #[arg(long, conflicts_with = "file")]
+    creds_stdin: bool,
+    /// Pull with credentials although other hosts are on the route: the runtime offers them to each
+    #[arg(long, requires = "creds_stdin")]
+    share_creds: bool,
+    /// Fail if an endpoint on the way does not work although the pull did
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Yaml,
+    Ndjson,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'t> {
+    api_version: &'static str,
+    kind: &'static str,
+    images: &'t [Tested],
+}
+
+/// User and password as they were given.
+struct Given {
+    user: String,
+    password: Secret,
+}
+
+/// Runs `criscope test-pull`.
+///
+/// # Errors
+/// An image reference is wrong, no runtime answers, or stdout cannot be written. What is wrong with an image is in the
+/// result and the exit code: 1 if one cannot be pulled or is not what it should be.
+pub async fn run(args: &TestPull, session: &Session) -> Result<Exit, Error> {
+    let mut images = args.images.clone();
+    if let Some(file) = &args.file {
+        images.extend(listed(file)?);
+    }
+    let references = images
+        .iter()
+        .map(|image| reference(image))
+        .collect::<Result<Vec<_>, _>>()?;
+    let given = if args.creds_stdin {
+        Some(credentials()?)
+    } else {
+        None
+    };
+    let node = args.node.look(session).await?;
+    let mut tests = Vec::new();
+    for image in &references {
+        let test = args.test(session, &node, image, given.as_ref()).await?;
+        if matches!(args.output, Format::Text) {
+            session.output.data(shown::text(&test).as_bytes())?;
+        }
+        tests.push(test);
+        if session.is_interrupted() {
+            break;
+        }
+    }
+    let document = Document {
+        api_version: "criscope/v1",
+        kind: "TestPull",
+        images: &tests,
+    };
+    match args.output {
+        Format::Text => {}
+        Format::Json => session
+            .output
+            .data(&structured::document(structured::Format::Json, &document)?)?,
+        Format::Yaml => session
+            .output
+            .data(&structured::document(structured::Format::Yaml, &document)?)?,
+        Format::Ndjson => {
+            for test in &tests {
+                session
+                    .output
+                    .data(&structured::document(structured::Format::Ndjson, test)?)?;
+            }
+        }
+    }
+    Ok(judge::exit(
+        tests.iter().map(|test| test.verdict),
+        args.strict,
+    ))
+}
+
+impl TestPull {
+    async fn test(
+        &self,
+        session: &Session,
+        node: &Node,
+        image: &ImageRef,
+        given: Option<&Given>,
+    ) -> Result<Tested, Error> {
+        let route = plan::route(&node.declared, &node.runtime, image);
+        let options = self.probing(node, &route, given);
+        let step = Mutex::new(format!(
+            "probing {} endpoints of {image}",
+            route.endpoints.len()
+        ));
+        let note = |event: registries::Event| {
+            if let Ok(mut step) = step.lock() {
+                *step = format!("probing {}", event.target);
+            }
+        };
+        let current = || step.lock().map(|step| step.clone()).unwrap_or_default();
+        let probes = progress::during(
+            &session.output,
+            current,
+            registries::probe_route(&route, &options, &note),
+        )
+        .await;
+        let mut test = Tested {
+            image: image.typed().to_owned(),
+            verdict: Verdict::NotTried,
+            message: String::new(),
+            warnings: Vec::new(),
+            pull: Pull {
+                status: PullStatus::Skipped,
+                ms: None,
+                digest: None,
+                error: None,
+                error_of: None,
+            },
+            served_by: None,
+            already_present: false,
+            cleaned_up: Vec::new(),
+            left: Vec::new(),
+            route,
+            probes,
+        };
+        match self.reason_not_to_pull(session, node, &test, given).await? {
+            Some(reason) => test.message = reason,
+            None => self.pull(session, image, given, &mut test).await?,
+        }
+        judge::conclude(&mut test, self.expect_digest.as_deref(), self.no_pull);
+        Ok(test)
+    }
+
+    /// How the runtime would ask: with the daemon's proxy and authorities, and credentials for the owning host alone.
+    fn probing(
+        &self,
+        node: &Node,
+        route: &plan::Route,
+        given: Option<&Given>,
+    ) -> registries::Options {
+        let daemon = node.daemon.as_ref();
+        let (file, directory) = daemon
+            .map(|daemon| daemon.certificates.clone())
+            .unwrap_or_default();
+        let owner = route
+            .endpoints
+            .last()
+            .and_then(|endpoint| trial::host_of(&endpoint.url));
+        let credentials = given.zip(owner).map(|(given, host)| Credential {
+            host: host.to_owned(),
+            user: given.user.clone(),
+            password: given.password.clone(),
+        });
+        registries::Options {
+            depth: if self.deep {
+                Depth::Blobs
+            } else {
+                Depth::Manifest
+            },
+            proxy: daemon
+                .map(|daemon| daemon.proxy.clone())
+                .unwrap_or_default(),
+            host: HostFiles {
+                root: node.host_root.clone(),
+                ssl_cert_file: file,
+                ssl_cert_dir: directory,
+            },
+            credentials: credentials.into_iter().collect(),
+            ..registries::Options::default()
+        }
+    }
+
+    /// Why the pull is not tried, if so.
+    async fn reason_not_to_pull(
+        &self,
+        session: &Session,
+        node: &Node,
+        test: &Tested,
+        given: Option<&Given>,
+    ) -> Result<Option<String>, Error> {
+        if self.no_pull {
+            return Ok(Some("not pulled, as asked".to_owned()));
+        }
+        if let Some(fatal) = &test.route.fatal {
+            return Ok(Some(format!("the pull cannot start: {fatal}")));
+        }
+        if given.is_some() {
+            let refused = test
+                .probes
+                .last()
+                .is_some_and(|probe| probe.verdict == registries::Verdict::Unauthorized);
+            if refused {
+                return Ok(Some("not pulled: the registry refuses these credentials, and repeating them could lock the account".to_owned()));
+            }
+            let hosts = test.route.endpoints.len();
+            if hosts > 1 && !self.share_creds {
+                return Ok(Some(format!(
+                    "not pulled: the runtime would offer the credentials to all {hosts} endpoints of the route; \
+                     `--share-creds` allows it"
+                )));
+            }
+        }
+        let layers = test
+            .probes
+            .iter()
+            .find_map(|probe| probe.manifest.as_ref()?.layer_bytes);
+        let Some(bytes) = layers else { return Ok(None) };
+        if bytes > self.max_size {
+            return Ok(Some(format!(
+                "not pulled: its layers have {}, more than {}; `--max-size` allows more",
+                human::size(bytes, 3),
+                human::size(self.max_size, 3)
+            )));
+        }
+        let client = session.client().await?;
+        Ok(too_full(client, &node.host_root, bytes).await)
+    }
+
+    /// Pulls and cleans up. From here on an interruption is seen to here, so that nothing is left behind.
+    async fn pull(
+        &self,
+        session: &Session,
+        image: &ImageRef,
+        given: Option<&Given>,
+        test: &mut Tested,
+    ) -> Result<(), Error> {
+        let client = session.client().await?;
+        let before = Store::look(client).await?;
+        test.already_present = before.has(&image.to_string());
+        let auth = given.map(|given| cri::AuthConfig {
+            username: given.user.clone(),
+            password: given.password.reveal().to_owned(),
+            ..Default::default()
+        });
+        let _duty = session.duty();
+        let pulling = trial::pull(
+            client,
+            image,
+            auth,
+            Some(self.pull_timeout),
+            session.interrupted(),
+        );
+        let pulled =
+            progress::during(&session.output, || format!("pulling {image}"), pulling).await;
+        test.pull = pulled.pull;
+        if let Some(error) = &test.pull.error {
+            test.pull.error_of = trial::error_of(error, &test.probes);
+        }
+        if !self.keep {
+            match trial::clean_up(client, &before, image, pulled.image.as_ref()).await {
+                Ok(cleanup) => {
+                    test.cleaned_up = cleanup.cleaned_up;
+                    test.left = cleanup.left;
+                }
+                Err(error) => test.left.push(trial::Left {
+                    what: image.to_string(),
+                    why: format!("the store cannot be looked at: {error}"),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the image would fill the disk to where the kubelet starts to evict (`imagefs.available<15%`). Layers take
+/// about three times as much room unpacked as on the wire.
+async fn too_full(client: &Client, host_root: &Path, bytes: u64) -> Option<String> {
+    const UNPACKED: u64 = 3;
+    const EVICTION_PERCENT: u64 = 15;
+    let reply = client
+        .image_fs_info(cri::ImageFsInfoRequest::default())
+        .await
+        .ok()?;
+    let info = reply.decode().ok()?;
+    let mountpoint = info
+        .image_filesystems
+        .first()?
+        .fs_id
+        .as_ref()?
+        .mountpoint
+        .clone();
+    let path = host_root.join(mountpoint.trim_start_matches('/'));
+    let filesystem = rustix::fs::statvfs(&path).ok()?;
+    let total = filesystem.f_blocks.saturating_mul(filesystem.f_frsize);
+    let available = filesystem.f_bavail.saturating_mul(filesystem.f_frsize);
+    let threshold = total / 100 * EVICTION_PERCENT;
+    let crosses = available >= threshold
+        && available.saturating_sub(bytes.saturating_mul(UNPACKED)) < threshold;
+    crosses.then(|| {
+        format!(
+            "not pulled: it would leave less than {EVICTION_PERCENT} % of {} free ({} now), where the kubelet evicts pods",
+            mountpoint,
+            human::size(available, 3)
+        )
+    })
+}
+
+/// `user:password` from standard input.
+fn credentials() -> Result<Given, Error> {
+    const LONGEST: u64 = 64 * 1024;
+    let mut text = String::new();
+    std::io::stdin()
+        .take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| {
+            Error::usage("cannot read credentials from standard input").because(&error)
+        })?;
+    match text.trim_end_matches(['\r', '\n']).split_once(':') {
+        Some((user, password)) if !user.is_empty() => Ok(Given {
+            user: user.to_owned(),
+            password: Secret::new(password),
+        }),
+        _ => Err(Error::usage("standard input holds no credentials")
+            .hint("write them as `user:password` on one line")),
+    }
+}
+
+/// Whether two probes saw different content under the same name.
+fn diverging(probes: &[EndpointProbe]) -> Option<(&EndpointProbe, &EndpointProbe)> {
+    let mut serving = probes
+        .iter()
+        .filter(|probe| probe.verdict.is_good() && probe.digest.is_some());
+    let first = serving.next()?;
+    serving
+        .find(|probe| probe.digest != first.digest)
+        .map(|other| (first, other))
+}
