@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error, Result, run};
 use crate::generation::Suite;
+use crate::speech::tell;
 
 /// Where the mirror is named if the machine's own sources are of no use (an archived suite, say).
 pub const MIRROR_VARIABLE: &str = "CRISCOPE_LAB_MIRROR";
@@ -81,6 +82,7 @@ impl Cache {
             }
         };
         if !missing.is_empty() {
+            tell(&format!("fetching {} of {suite}", missing.join(", ")));
             let listed = shelf.has_lists();
             if !listed || fresh == Freshness::Newest {
                 shelf.update()?;

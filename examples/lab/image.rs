@@ -150,7 +150,13 @@ impl Builder {
         note: &str,
         architecture: &str,
     ) -> (Blob, Vec<Blob>) {
-        let own = Tar::new().file("etc/image", 0o644, format!("{name} {note}\n").as_bytes());
+        let label = format!("{name} {note}\n");
+        // Images of different sizes, so that a list of them looks like one.
+        let weight = 16 * 1024 * usize::from(Sha256::digest(name)[0]);
+        let own = Tar::new()
+            .file("etc/image", 0o644, label.as_bytes())
+            .dir("srv")
+            .file("srv/data", 0o644, &vec![b'.'; weight]);
         let own = Blob::new(own.finish());
         let config = Blob::json(&json!({
             "created": "2026-01-15T09:30:00Z",
