@@ -16,6 +16,7 @@ pub mod registry;
 mod rpc;
 pub mod rules;
 mod scratch;
+mod script;
 mod service;
 pub mod socket;
 #[cfg(test)]
@@ -24,7 +25,7 @@ mod thread;
 pub mod world;
 
 pub use node::{Api, Node};
-pub use rules::{Answer, End, Rule};
+pub use rules::{Answer, End, Held, Rewrite, Rule};
 pub use socket::{Situation, Socket};
 pub use world::{CriPlugin, World};
 

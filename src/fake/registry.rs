@@ -60,6 +60,14 @@ impl Builder {
         self
     }
 
+    /// Holds an image for one registry namespace, as a mirror of several registries does: it is found with `?ns=` of
+    /// that namespace only. Without such images `ns` is ignored, as distribution 2.8 ignores it.
+    pub fn image_of(mut self, namespace: &str, repository: &str, tag: &str, image: &Image) -> Self {
+        self.store
+            .add(&Store::of_namespace(namespace, repository), tag, image);
+        self
+    }
+
     /// Says who may read.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;

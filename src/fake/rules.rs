@@ -3,10 +3,11 @@
 //! The first rule that fits a call and is not used up decides; a rule without an answer lets the world answer (late, or
 //! when released).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::watch;
 use tonic::Code;
 
@@ -74,6 +75,11 @@ impl Rule {
         self.answer(Answer::Message(message.encode_to_vec().into()))
     }
 
+    /// Answers the truth with its bytes changed: one broken element, text that is no UTF-8, unknown fields.
+    pub fn rewrite(self, change: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        self.answer(Answer::Rewritten(Rewrite(Arc::new(change))))
+    }
+
     /// Never answers.
     pub fn hang(self) -> Self {
         self.answer(Answer::Hang)
@@ -114,6 +120,8 @@ pub enum Answer {
     Message(Bytes),
     /// Several messages, as a server stream gives them, then OK.
     Messages(Vec<Bytes>),
+    /// The truth, changed.
+    Rewritten(Rewrite),
     /// A status without a message.
     Status(Code, String),
     /// HTTP/2 data that need not be gRPC frames, and an end.
@@ -150,11 +158,51 @@ impl Answer {
     }
 }
 
+/// A change to the bytes of a true message.
+#[derive(Clone)]
+pub struct Rewrite(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>);
+
+impl Rewrite {
+    pub(super) fn apply(&self, message: &[u8]) -> Bytes {
+        self.0(message).into()
+    }
+
+    /// Puts other bytes in the place of a text wherever it stands. They must be as long, or lengths break too.
+    pub fn replace(text: &str, with: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static {
+        let (from, to) = (text.as_bytes().to_vec(), with.to_vec());
+        move |message| {
+            let mut out = Vec::with_capacity(message.len());
+            let mut left = message;
+            while let Some(&first) = left.first() {
+                match left.strip_prefix(&*from).filter(|_| !from.is_empty()) {
+                    Some(rest) => {
+                        out.extend_from_slice(&to);
+                        left = rest;
+                    }
+                    None => {
+                        out.push(first);
+                        left = &left[1..];
+                    }
+                }
+            }
+            out
+        }
+    }
+}
+
+impl std::fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rewrite")
+    }
+}
+
 /// How a body ends.
 #[derive(Debug, Clone)]
 pub enum End {
     /// Trailers with this status.
     Status(Code, String),
+    /// These trailers, whatever they say.
+    Trailers(HeaderMap),
     /// END_STREAM without trailers, so without any status.
     Cut,
     /// RST_STREAM.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Frame, Incoming};
 use prost::Message;
@@ -15,7 +15,8 @@ use tonic::Status;
 use super::calls::{Call, Calls};
 use super::grpc::{self, Body, BoxError};
 use super::rpc::{self, Reply};
-use super::rules::{Answer, End, Rules};
+use super::rules::{Answer, Rules};
+use super::script;
 use super::world::{CriPlugin, Kind, World};
 use crate::cri;
 
@@ -155,16 +156,25 @@ impl Service {
             // A gate whose holder is gone is open.
             let _ = gate.wait_for(|open| *open).await;
         }
-        match verdict.answer {
-            Some(answer) => scripted(answer, &connection).await,
-            None => {
-                let namespace = head
-                    .headers
-                    .get("containerd-namespace")
-                    .and_then(|value| value.to_str().ok());
-                Ok(self.truth(service, rpc, namespace, bytes))
-            }
-        }
+        let rewrite = match verdict.answer {
+            None => None,
+            Some(Answer::Rewritten(rewrite)) => Some(rewrite),
+            Some(answer) => return script::play(answer, &connection).await,
+        };
+        let namespace = head.headers.get("containerd-namespace");
+        let namespace = namespace.and_then(|value| value.to_str().ok());
+        let reply = self.truth(service, rpc, namespace, bytes);
+        Ok(match (reply, rewrite) {
+            (Err(status), _) => grpc::status(&status),
+            (Ok(Reply::Messages(messages)), None) => grpc::messages(messages),
+            (Ok(Reply::Messages(messages)), Some(rewrite)) => grpc::messages(
+                messages
+                    .iter()
+                    .map(|message| rewrite.apply(message))
+                    .collect(),
+            ),
+            (Ok(Reply::Events(receiver)), _) => grpc::streaming(events(receiver)),
+        })
     }
 
     /// What the world answers.
@@ -174,26 +184,9 @@ impl Service {
         rpc: &str,
         namespace: Option<&str>,
         request: Bytes,
-    ) -> Response<Body> {
-        let mut state = self.state();
-        let reply = match self.lookup(&mut state, service, rpc, namespace, request) {
-            Ok(reply) => reply,
-            Err(status) => return grpc::status(&status),
-        };
-        match reply {
-            Reply::Messages(messages) => grpc::messages(messages),
-            Reply::Events(receiver) => grpc::streaming(events(receiver)),
-        }
-    }
-
-    fn lookup(
-        &self,
-        state: &mut State,
-        service: &str,
-        rpc: &str,
-        namespace: Option<&str>,
-        request: Bytes,
     ) -> Result<Reply, Status> {
+        let mut state = self.state();
+        let state = &mut *state;
         let unknown_service = || Err(Status::unimplemented(format!("unknown service {service}")));
         let world = &mut state.world;
         if service.starts_with("containerd.") {
@@ -290,73 +283,6 @@ fn split(path: &str) -> (&str, &str) {
         .unwrap_or((path, ""))
 }
 
-/// An answer out of a rule.
-async fn scripted(answer: Answer, connection: &Connection) -> Result<Response<Body>, BoxError> {
-    Ok(match answer {
-        Answer::Message(message) => grpc::messages(vec![message]),
-        Answer::Messages(messages) => grpc::messages(messages),
-        Answer::Status(code, message) => grpc::status(&Status::new(code, message)),
-        Answer::Body(chunks, end) => {
-            let data = stream::iter(chunks).map(|chunk| Ok(Frame::data(chunk)));
-            grpc::streaming(data.chain(ending(end)))
-        }
-        Answer::Drip {
-            message,
-            size,
-            pause,
-        } => {
-            let framed = grpc::frame(&message);
-            let pieces = stream::unfold(framed, move |mut left| async move {
-                if !left.has_remaining() {
-                    return None;
-                }
-                let piece = left.split_to(size.max(1).min(left.len()));
-                tokio::time::sleep(pause).await;
-                Some((Ok(Frame::data(piece)), left))
-            });
-            grpc::streaming(pieces.chain(ending(End::Status(tonic::Code::Ok, String::new()))))
-        }
-        Answer::Flood(message) => {
-            let framed = grpc::frame(&message);
-            grpc::streaming(stream::repeat_with(move || Ok(Frame::data(framed.clone()))))
-        }
-        Answer::Http(status, kind, body) => {
-            let mut response = Response::new(grpc::full(body));
-            *response.status_mut() = StatusCode::from_u16(status)?;
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            response
-        }
-        Answer::Hang => std::future::pending().await,
-        Answer::Reset => return Err("the fake resets this stream".into()),
-        Answer::Close => severed(connection, Control::Close).await,
-        Answer::GoAway(code) => {
-            severed(connection, Control::Raw(super::http2::go_away(0, code))).await
-        }
-        Answer::Raw(bytes) => severed(connection, Control::Raw(bytes)).await,
-    })
-}
-
-/// Ends the connection; the call itself gets no answer any more.
-async fn severed(connection: &Connection, control: Control) -> Response<Body> {
-    // The connection may be gone already.
-    let _ = connection.control.send(control);
-    std::future::pending().await
-}
-
-fn ending(end: End) -> stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>> {
-    match end {
-        End::Status(code, message) => {
-            let status = Status::new(code, message);
-            stream::once(async move { Ok(grpc::end(&status)) }).boxed()
-        }
-        End::Cut => stream::empty().boxed(),
-        End::Reset => stream::once(async { Err("the fake resets this stream".into()) }).boxed(),
-        End::Hang => stream::pending().boxed(),
-    }
-}
-
 /// Events as they happen. A listener that is too slow loses some, as with containerd.
 fn events(
     receiver: broadcast::Receiver<cri::ContainerEventResponse>,
@@ -375,5 +301,5 @@ fn events(
             }
         }
     })
-    .chain(ending(End::Status(tonic::Code::Ok, String::new())))
+    .chain(stream::once(async { Ok(grpc::end(&grpc::ok())) }))
 }

@@ -79,6 +79,22 @@ impl Store {
         }
     }
 
+    /// The name under which a mirror keeps a repository of one registry namespace.
+    pub(super) fn of_namespace(namespace: &str, repository: &str) -> String {
+        format!("{namespace}/{repository}")
+    }
+
+    /// Where a repository stands: what is kept for the namespace asked for (`?ns=`) comes first.
+    fn place(&self, repository: &str, request: &Request) -> String {
+        let namespace = request
+            .query
+            .as_deref()
+            .and_then(|query| parameter(query, "ns"));
+        let own = namespace.map(|namespace| Self::of_namespace(&namespace, repository));
+        let kept = own.filter(|own| self.tags.keys().any(|(known, _)| known == own));
+        kept.unwrap_or_else(|| repository.to_owned())
+    }
+
     pub(super) fn remove_blobs(&mut self, repository: &str) {
         self.blobs.retain(|(known, _), _| known != repository);
     }
@@ -272,7 +288,8 @@ pub(super) fn answer(store: &Store, rules: &Rules, target: &Target, request: &Re
         Target::Token => return rules.token(request),
         Target::Manifest(repository, reference) => manifest(store, repository, reference, request),
         Target::Blob(repository, digest) => {
-            match store.blobs.get(&(repository.clone(), digest.clone())) {
+            let repository = store.place(repository, request);
+            match store.blobs.get(&(repository, digest.clone())) {
                 Some(found) => blob(found, request),
                 None => not_found("BLOB_UNKNOWN", "blob unknown to registry"),
             }
@@ -308,6 +325,7 @@ pub(super) fn answer(store: &Store, rules: &Rules, target: &Target, request: &Re
 }
 
 fn manifest(store: &Store, repository: &str, reference: &str, request: &Request) -> Response {
+    let repository = &*store.place(repository, request);
     let digest = match store
         .tags
         .get(&(repository.to_owned(), reference.to_owned()))

@@ -31,6 +31,8 @@ pub enum Fault {
     HangInHead,
     /// The answer stops in the middle of its body.
     HangInBody,
+    /// The honest answer with more headers, e.g. `ratelimit-remaining`.
+    Headers(Vec<(String, String)>),
     /// The honest answer, this much later.
     Late(Duration),
     /// The honest answer, one byte at a time with this pause.

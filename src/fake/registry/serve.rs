@@ -128,6 +128,10 @@ where
                 .await?;
             return hang(stream).await;
         }
+        Fault::Headers(more) => {
+            honest.headers.extend(more);
+            honest
+        }
         Fault::Late(delay) => {
             tokio::time::sleep(delay).await;
             honest

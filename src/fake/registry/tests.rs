@@ -288,7 +288,11 @@ async fn answers_are_made_wrong() {
     };
     let honest = image.top.bytes.len();
     type Check = fn(&str, usize) -> bool;
-    let cases: [(Fault, Check); 18] = [
+    let cases: [(Fault, Check); 19] = [
+        (
+            Fault::Headers(vec![("Ratelimit-Remaining".into(), "3;w=21600".into())]),
+            |answer, _| header(answer, "ratelimit-remaining") == Some("3;w=21600"),
+        ),
         (Fault::Unauthorized, |answer, _| {
             answer.starts_with("HTTP/1.1 401 ") && answer.contains("Www-Authenticate: Basic")
         }),
@@ -466,6 +470,38 @@ async fn blobs_come_out_of_the_storage() {
         text(&registry, "GET /v2/library/one/manifests/1", ALL)
             .await
             .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[tokio::test]
+async fn a_mirror_of_several_registries_looks_at_the_namespace() {
+    let (hub, quay) = (Image::single("hub"), Image::single("quay"));
+    let builder = Registry::builder().image_of("docker.io", "acme/tool", "1", &hub);
+    let registry = builder
+        .image_of("quay.io", "acme/tool", "1", &quay)
+        .start()
+        .unwrap();
+    for (namespace, image) in [("docker.io", &hub), ("quay.io", &quay)] {
+        let head = text(
+            &registry,
+            &format!("HEAD /v2/acme/tool/manifests/1?ns={namespace}"),
+            ALL,
+        )
+        .await;
+        assert_eq!(header(&head, "docker-content-digest"), Some(image.digest()));
+        let blob = image.smallest_blob().unwrap();
+        let path = format!("GET /v2/acme/tool/blobs/{}?ns={namespace}", blob.digest);
+        assert!(
+            ask(&registry, &path, "")
+                .await
+                .unwrap()
+                .ends_with(&blob.bytes)
+        );
+    }
+    assert!(
+        text(&registry, "HEAD /v2/acme/tool/manifests/1", ALL)
+            .await
+            .starts_with("HTTP/1.1 404 ")
     );
 }
 

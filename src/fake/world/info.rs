@@ -269,7 +269,7 @@ impl World {
         json!({
             "Interfaces": {"eth0": {
                 "IPConfigs": [{"IP": ip, "Gateway": "10.244.0.1"}],
-                "Sandbox": format!("/var/run/netns/cni-{}", &pod.status.id[..8.min(pod.status.id.len())]),
+                "Sandbox": format!("/var/run/netns/cni-{}", pod.status.id.get(..8).unwrap_or(&pod.status.id)),
             }},
             "Routes": [{"dst": "0.0.0.0/0"}],
         })
