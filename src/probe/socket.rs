@@ -163,7 +163,13 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
             _ if said != Peer::Http2 => return not_grpc(said, endpoint, until, &behind).await,
             // Go's servers name the service, others only say UNIMPLEMENTED: every server of CRI has `Version`.
             Some(Kind::UnknownService | Kind::UnknownMethod) => {}
-            Some(Kind::Broken) => return broken(&error, &behind),
+            Some(Kind::Broken) => {
+                let why = match &error {
+                    client::Error::Status { message, .. } => message.clone(),
+                    other => other.to_string(),
+                };
+                return broken(&why, &behind);
+            }
             _ => return failed(&error, &behind),
         }
     }
@@ -556,15 +562,14 @@ async fn not_grpc(said: Peer, endpoint: &Endpoint, until: Instant, behind: &Behi
         }
         told => told,
     };
-    named(&told, behind)
+    match told {
+        Peer::Http2 => broken("it closed the first connection", behind),
+        told => named(&told, behind),
+    }
 }
 
 /// HTTP/2 that broke off: a runtime that went away, or one that cannot stand the call.
-fn broken(error: &client::Error, behind: &Behind<'_>) -> Triage {
-    let why = match error {
-        client::Error::Status { message, .. } => message.clone(),
-        other => other.to_string(),
-    };
+fn broken(why: &str, behind: &Behind<'_>) -> Triage {
     let process = behind.process();
     let advice = format!(
         "ask again; if it happens again, {}",
@@ -572,7 +577,7 @@ fn broken(error: &client::Error, behind: &Behind<'_>) -> Triage {
     );
     Triage::new(
         Verdict::CriFailed,
-        format!("HTTP/2 was set up, but the connection broke at the Version call: {why}"),
+        format!("the server speaks HTTP/2, but the connection broke at the Version call: {why}"),
         advice,
     )
     .of(Some(process))
