@@ -13,8 +13,6 @@ pub mod host;
 pub mod peer;
 mod permission;
 mod plugins;
-#[cfg(all(test, feature = "demo"))]
-mod tests;
 
 use std::fs;
 use std::io;
@@ -714,3 +712,6 @@ async fn without_cri(
     });
     found.of(Some(process))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Nodes with several sockets, built below a root of their own.
 
+#![cfg(feature = "demo")]
+
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 

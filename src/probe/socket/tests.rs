@@ -1,5 +1,7 @@
 //! Every situation, on real sockets. What has to be waited for gets a short deadline, the rest a long one.
 
+#![cfg(feature = "demo")]
+
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
