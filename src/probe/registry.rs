@@ -34,6 +34,7 @@ mod exchange;
 mod image;
 mod login;
 mod outcome;
+mod predict;
 mod proxy;
 mod tap;
 mod target;
@@ -53,6 +54,10 @@ pub use login::Credential;
 pub use outcome::{
     BlobKind, BlobProbe, EndpointProbe, Event, EventState, Manifest, Ping, RateLimit, Redirect,
     Step, TokenProbe,
+};
+pub use predict::{
+    Assumption, Divergence, EndpointDelay, ExpectedError, Outcome, Prediction, digest_divergence,
+    predict,
 };
 pub use proxy::ProxyEnv;
 pub use target::Scheme;
@@ -316,6 +321,7 @@ impl EndpointProbe {
             digest: None,
             ms: 0,
             detail: String::new(),
+            status: None,
             error: None,
             over: None,
             steps: Vec::new(),
@@ -339,6 +345,7 @@ impl EndpointProbe {
                 self.verdict = fault.verdict;
                 self.failed_at = Some(fault.at);
                 self.detail = fault.detail;
+                self.status = fault.status;
                 self.error = fault.error;
             }
         }

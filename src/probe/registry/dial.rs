@@ -72,6 +72,7 @@ impl Walk<'_> {
                 Stage::Proxy
             },
             detail: format!("proxy {proxy}: {}", fault.detail),
+            status: None,
             error: fault
                 .error
                 .map(|error| format!("proxyconnect tcp: {error}")),

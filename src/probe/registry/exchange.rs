@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
-    USER_AGENT,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::challenge::{self, Challenge};
 use super::content::media_type;
 use super::dial::Dialled;
 use super::outcome::Fault;
@@ -56,6 +57,12 @@ impl Reply {
     /// A header as text. What is not ASCII does not count.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What is asked for in `WWW-Authenticate`.
+    pub fn challenges(&self) -> Vec<Challenge> {
+        let values = self.headers.get_all(WWW_AUTHENTICATE).iter();
+        challenge::parse(values.filter_map(|value| value.to_str().ok()))
     }
 
     /// The media type of the body, lower case, empty when none is given.
@@ -135,7 +142,8 @@ impl Connection {
             .is_some_and(|seen| with_seen(seen, |seen| seen.asked && !seen.shown));
         missed.then(|| {
             let detail = "it asked for a client certificate, got none, and answers 400";
-            Fault::new(Verdict::TlsClientCertRequired, at, detail).in_go("400 Bad Request")
+            Fault::new(Verdict::TlsClientCertRequired, at, detail)
+                .by_status(StatusCode::BAD_REQUEST)
         })
     }
 

@@ -149,12 +149,7 @@ impl Walk<'_> {
             content_type: reply.header("content-type").map(str::to_owned),
         });
         if status == StatusCode::UNAUTHORIZED {
-            let values = reply
-                .headers
-                .get_all("www-authenticate")
-                .iter()
-                .filter_map(|value| value.to_str().ok());
-            self.probe.challenge = super::challenge::parse(values);
+            self.probe.challenge = reply.challenges();
         }
         if !decides {
             // The body is read so that the connection can be used again.
@@ -292,12 +287,12 @@ impl Walk<'_> {
                     format!("it answers {status} to HEAD and 200 to GET"),
                 ),
             };
-            return fault.in_go(status.to_string());
+            return fault.by_status(status);
         }
         let fault = self.refuse(reply, at).await;
         Fault {
             verdict: of_status(status),
-            ..fault.in_go(status.to_string())
+            ..fault.by_status(status)
         }
     }
 

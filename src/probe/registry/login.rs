@@ -65,12 +65,7 @@ impl<'a> Walk<'a> {
             return Ok(reply);
         }
         self.login_tried = true;
-        let values = reply
-            .headers
-            .get_all("www-authenticate")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        self.probe.challenge = challenge::parse(values);
+        self.probe.challenge = reply.challenges();
         match challenge::preferred(&self.probe.challenge).cloned() {
             Some(Challenge::Bearer {
                 realm,
@@ -83,7 +78,15 @@ impl<'a> Walk<'a> {
                     .token(&realm, service.as_deref(), scope.as_deref())
                     .await?;
                 self.authorization = Some(Secret::new(format!("Bearer {}", token.reveal())));
-                self.ask(method, target, accept, at).await
+                let reply = self.ask(method, target, accept, at).await?;
+                match denied_scope(&reply) {
+                    Some(error) => {
+                        let detail = format!("it does not take the token ({error})");
+                        Err(Fault::new(Verdict::Unauthorized, at, detail)
+                            .in_go(format!("server message: {error}: authorization failed")))
+                    }
+                    None => Ok(reply),
+                }
             }
             Some(Challenge::Basic { .. }) => {
                 let Some((basic, mut standing)) = self.credential().await? else {
@@ -191,6 +194,8 @@ impl<'a> Walk<'a> {
                 verdict,
                 at: Stage::Token,
                 detail,
+                // To the runtime this is a request that could not be authorized, not an answer.
+                status: None,
                 error,
             }
         })
@@ -250,6 +255,18 @@ impl<'a> Walk<'a> {
             .map(Secret::new)
             .ok_or_else(|| bad("the token server's answer holds no token"))
     }
+}
+
+/// Why a token was not enough, if the registry says so.
+fn denied_scope(reply: &Reply) -> Option<String> {
+    if reply.status != StatusCode::UNAUTHORIZED {
+        return None;
+    }
+    let mut challenges = reply.challenges().into_iter();
+    challenges.find_map(|challenge| match challenge {
+        Challenge::Bearer { error, .. } => error,
+        _ => None,
+    })
 }
 
 /// What a pull needs, when the challenge does not say.

@@ -1,5 +1,6 @@
 //! What a probe brings back: plain values, serialisable, with the registry's own words kept as they came.
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::Certificate;
@@ -24,6 +25,9 @@ pub struct EndpointProbe {
     pub ms: u64,
     /// What was seen, in one clause; may hold text of the registry.
     pub detail: String,
+    /// The HTTP status that decided, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The error that a runtime, a Go program, prints for this; the part that does not depend on its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -236,6 +240,8 @@ pub(super) struct Fault {
     pub at: Stage,
     /// What was seen.
     pub detail: String,
+    /// The status, if it was one.
+    pub status: Option<u16>,
     /// How Go words it.
     pub error: Option<String>,
 }
@@ -246,7 +252,17 @@ impl Fault {
             verdict,
             at,
             detail: detail.into(),
+            status: None,
             error: None,
+        }
+    }
+
+    /// Says that it was a status that decided, and words it as Go does.
+    pub fn by_status(self, status: StatusCode) -> Self {
+        Self {
+            status: Some(status.as_u16()),
+            error: Some(status.to_string()),
+            ..self
         }
     }
 

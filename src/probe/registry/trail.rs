@@ -75,7 +75,10 @@ impl<'a> Trail<'a> {
 
     /// Ends the step under way because the whole walk has taken too long.
     pub fn cut(&mut self, total: Duration) -> Fault {
-        let (what, target) = self.current.take().unwrap_or((Stage::Blob, String::new()));
+        // Between two steps it waits for a body, or for its turn with a password.
+        let last = |step: &Step| (step.what, step.target.clone());
+        let begun = self.current.take().or_else(|| self.steps.last().map(last));
+        let (what, target) = begun.unwrap_or((Stage::Trust, String::new()));
         let detail = format!("the whole probe took longer than {}", seconds(total));
         let fault = Fault::new(Verdict::Timeout, what, detail.clone());
         self.tell(what, &target, EventState::Ended(Some(fault.verdict)));

@@ -158,10 +158,12 @@ impl Verdict {
     pub fn wait(self, at: Stage, runtime: &RuntimeId, retry_after: Option<u64>) -> Wait {
         const SECOND: u64 = 1000;
         match (self, at) {
-            (Verdict::Timeout, Stage::Dns) => Wait::Millis(10 * SECOND),
+            (Verdict::Timeout | Verdict::ProxyFailed, Stage::Dns) => Wait::Millis(10 * SECOND),
             // Go's dialler, as every one of these runtimes sets it up.
-            (Verdict::Timeout, Stage::Connect | Stage::Proxy) => Wait::Millis(30 * SECOND),
-            (Verdict::Timeout, Stage::Tls) => Wait::Millis(10 * SECOND),
+            (Verdict::Timeout | Verdict::ProxyFailed, Stage::Connect) => Wait::Millis(30 * SECOND),
+            (Verdict::Timeout | Verdict::ProxyFailed, Stage::Tls) => Wait::Millis(10 * SECOND),
+            // Go gives a proxy a minute to answer CONNECT.
+            (Verdict::Timeout, Stage::Proxy) => Wait::Millis(60 * SECOND),
             // Where the runtime has a deadline for response headers, it is Go's usual one.
             (Verdict::Timeout, _) => {
                 if Rules::builtin().holds(Rule::ResponseHeaderTimeout, runtime) {

@@ -133,7 +133,7 @@ impl Walk<'_> {
                         && !used
                         && let Some(fault) = self.tls_after_all(target, at).await
                     {
-                        return Err(fault.in_go("400 Bad Request"));
+                        return Err(fault.by_status(reply.status));
                     }
                     if reply.status == StatusCode::BAD_REQUEST
                         && let Some(fault) = connection.missed_client_certificate(at)
@@ -223,9 +223,7 @@ impl Walk<'_> {
     /// Where a redirect leads; noted on the way.
     fn redirected(&mut self, reply: &Reply, at: Stage) -> Result<Target, Fault> {
         let here = &reply.target;
-        let bad = |what: String| {
-            Fault::new(Verdict::BadRedirect, at, what).in_go(reply.status.to_string())
-        };
+        let bad = |what: String| Fault::new(Verdict::BadRedirect, at, what).by_status(reply.status);
         let location = reply.header("location").ok_or_else(|| {
             bad(format!(
                 "it answers {} without saying where to go",
@@ -266,7 +264,7 @@ impl Walk<'_> {
             verdict: Verdict::RedirectBroken,
             at,
             detail,
-            error: fault.error,
+            ..fault
         }
     }
 
@@ -310,8 +308,8 @@ impl Walk<'_> {
             },
         };
         let fault = Fault::new(of_status(status), at, format!("it answers {status}{said}"))
-            .in_go(status.to_string());
-        if target.origin == self.home {
+            .by_status(status);
+        if target.origin == self.home || at == Stage::Token {
             fault
         } else {
             self.blame_redirect(fault, at)

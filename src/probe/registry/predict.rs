@@ -1,0 +1,779 @@
+//! What the runtime's own pull will do, told from what a probe saw: pure functions over a route and its probes.
+//!
+//! Follows what was observed on real daemons. containerd asks its hosts anew, from the first, for every object of an
+//! image; CRI-O chooses one source with the manifest and stays with it. Which versions do what stands in
+//! `registry::rules`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{BlobKind, EndpointProbe};
+use super::verdict::{Stage, Verdict, Wait};
+use crate::registry::plan::{Phase, Route};
+use crate::registry::rules::{Rule, Rules};
+use crate::registry::{RuntimeId, RuntimeName};
+
+/// How a pull along a route will end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prediction {
+    /// How it ends.
+    pub outcome: Outcome,
+    /// Position on the route of the endpoint that serves the manifest.
+    pub served_by: Option<usize>,
+    /// Position of the endpoint that serves the blobs, when it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs_by: Option<usize>,
+    /// The digest that the image will have.
+    pub digest: Option<String>,
+    /// What the runtime waits for in vain before and beside that.
+    pub delay: Wait,
+    /// The same, by endpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delays: Vec<EndpointDelay>,
+    /// The error that the runtime will show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExpectedError>,
+    /// What was not seen and is taken for granted. Empty: the prediction rests on what was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<Assumption>,
+}
+
+/// The end of a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The image arrives.
+    Succeeds,
+    /// It ends with an error.
+    Fails,
+    /// It does not end: the runtime has no deadline for what it waits for.
+    Hangs,
+}
+
+/// Time lost at one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointDelay {
+    /// Position on the route.
+    pub endpoint: usize,
+    /// Requests that wait there.
+    pub requests: u64,
+    /// How long each waits.
+    pub each: Wait,
+}
+
+impl EndpointDelay {
+    /// All of it. Layers are fetched a few at a time, so with many layers the wall clock shows less.
+    pub fn total(&self) -> Wait {
+        match self.each {
+            Wait::Millis(each) => Wait::Millis(each.saturating_mul(self.requests)),
+            Wait::Endless => Wait::Endless,
+        }
+    }
+}
+
+/// The error of a pull that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectedError {
+    /// The part of it that tells the cause, as the runtime words it.
+    pub text: String,
+    /// Position of the endpoint it is about.
+    pub endpoint: usize,
+    /// Positions of the endpoints that failed too and that it does not mention.
+    pub hides: Vec<usize>,
+}
+
+/// Something a prediction takes for granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Assumption {
+    /// Blobs were not fetched; they are thought to be there where the manifest is.
+    BlobsNotProbed,
+    /// The number of layers is not known; one is counted.
+    LayersNotKnown,
+    /// An endpoint with another digest for the tag is thought not to have the content of this one.
+    OtherDigestNotAsked,
+    /// The runtime's way of falling back was not observed.
+    RuntimeNotObserved,
+}
+
+/// Endpoints that have different content for one reference: a stale mirror, or a cache that confuses registries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// One of the digests.
+    pub digest: String,
+    /// Positions of the endpoints that have it.
+    pub endpoints: Vec<usize>,
+}
+
+/// The digests that endpoints gave, in the order of the route, when they are not all the same; else nothing.
+pub fn digest_divergence(probes: &[EndpointProbe]) -> Vec<Divergence> {
+    let mut groups: Vec<Divergence> = Vec::new();
+    for (index, probe) in probes.iter().enumerate() {
+        let Some(digest) = &probe.digest else {
+            continue;
+        };
+        match groups.iter_mut().find(|group| group.digest == *digest) {
+            Some(group) => group.endpoints.push(index),
+            None => groups.push(Divergence {
+                digest: digest.clone(),
+                endpoints: vec![index],
+            }),
+        }
+    }
+    if groups.len() > 1 { groups } else { Vec::new() }
+}
+
+/// Foretells the pull. `None` if the route names no runtime, or the probes are not those of the route.
+pub fn predict(route: &Route, probes: &[EndpointProbe]) -> Option<Prediction> {
+    let runtime: RuntimeId = route.runtime.parse().ok()?;
+    if probes.len() != route.endpoints.len() {
+        return None;
+    }
+    let mut pull = Pull {
+        route,
+        probes,
+        runtime,
+        waits: BTreeMap::new(),
+        failures: Vec::new(),
+        assumed: Vec::new(),
+    };
+    let end = match pull.runtime.name {
+        RuntimeName::Containerd => pull.containerd(),
+        RuntimeName::Crio | RuntimeName::Docker => pull.one_source(),
+    };
+    Some(pull.conclude(end))
+}
+
+/// The objects of an image in the order in which they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// The tag, to learn the digest.
+    Tag,
+    /// The manifest by digest.
+    Manifest,
+    /// The image's own manifest, when the first one is an index.
+    PlatformManifest,
+    Blob(BlobKind),
+}
+
+/// How the search for one object ends.
+enum Found {
+    At(usize),
+    /// At this endpoint the pull ends.
+    StoppedAt(usize),
+    /// No endpoint has it.
+    Nowhere,
+}
+
+/// How the whole pull ends.
+enum End {
+    Done { manifest: usize, blobs: usize },
+    Stopped { at: usize, served_by: Option<usize> },
+    Exhausted { served_by: Option<usize> },
+}
+
+struct Pull<'a> {
+    route: &'a Route,
+    probes: &'a [EndpointProbe],
+    runtime: RuntimeId,
+    /// Waiting requests by endpoint, with the wait of each.
+    waits: BTreeMap<usize, (u64, Wait)>,
+    /// Endpoints that were passed over, in order.
+    failures: Vec<usize>,
+    assumed: Vec<Assumption>,
+}
+
+impl Pull<'_> {
+    /// Every object is looked for from the first host on.
+    fn containerd(&mut self) -> End {
+        let resolver = match self.search(Object::Tag, None) {
+            Found::At(index) => index,
+            Found::StoppedAt(at) => {
+                return End::Stopped {
+                    at,
+                    served_by: None,
+                };
+            }
+            Found::Nowhere => return End::Exhausted { served_by: None },
+        };
+        let digest = self.probes[resolver].digest.clone();
+        let mut objects = vec![Object::Manifest];
+        let manifest = self.probes[resolver].manifest.as_ref();
+        if manifest
+            .is_some_and(|manifest| !manifest.platforms.is_empty() || manifest.chosen.is_some())
+        {
+            objects.push(Object::PlatformManifest);
+        }
+        objects.push(Object::Blob(BlobKind::Config));
+        let layers = manifest
+            .and_then(|manifest| manifest.layers)
+            .unwrap_or_else(|| {
+                self.assumed.push(Assumption::LayersNotKnown);
+                1
+            });
+        objects.extend(std::iter::repeat_n(Object::Blob(BlobKind::Layer), layers));
+        let mut served_by = None;
+        let mut blobs = resolver;
+        for object in objects {
+            match self.search(object, digest.as_deref()) {
+                Found::At(index) if object == Object::Manifest => served_by = Some(index),
+                Found::At(index) => blobs = index,
+                Found::StoppedAt(at) => return End::Stopped { at, served_by },
+                Found::Nowhere => return End::Exhausted { served_by },
+            }
+        }
+        End::Done {
+            manifest: served_by.unwrap_or(resolver),
+            blobs,
+        }
+    }
+
+    /// The first endpoint that gives an object, and what is waited for before it.
+    fn search(&mut self, object: Object, digest: Option<&str>) -> Found {
+        let phase = if object == Object::Tag {
+            Phase::Resolve
+        } else {
+            Phase::Fetch
+        };
+        let probes = self.probes;
+        for (index, probe) in probes.iter().enumerate() {
+            if !self.route.endpoints[index].phases.contains(&phase) {
+                continue;
+            }
+            let failure = match self.has(probe, object, digest) {
+                Has::Yes => return Found::At(index),
+                Has::NotThisOne => continue,
+                Has::No(verdict, at) => (verdict, at),
+            };
+            self.pass_over(index, failure);
+            if !failure.0.next_host(failure.1, &self.runtime) {
+                return Found::StoppedAt(index);
+            }
+        }
+        Found::Nowhere
+    }
+
+    /// Whether an endpoint gives an object, as far as the probe can tell.
+    fn has(&mut self, probe: &EndpointProbe, object: Object, digest: Option<&str>) -> Has {
+        let failure = || Has::No(decisive(probe), probe.failed_at.unwrap_or(Stage::Manifest));
+        // The tag is resolved as soon as its digest is known; what comes of the content is the next object's matter.
+        if probe.digest.is_none() {
+            return if probe.verdict.is_good() {
+                Has::Yes
+            } else {
+                failure()
+            };
+        }
+        if object == Object::Tag {
+            return Has::Yes;
+        }
+        if digest.is_some() && probe.digest.as_deref() != digest {
+            self.assume(Assumption::OtherDigestNotAsked);
+            return Has::NotThisOne;
+        }
+        match (object, probe.failed_at) {
+            (Object::Manifest | Object::PlatformManifest, Some(at)) if at < Stage::Blob => {
+                failure()
+            }
+            (Object::Blob(kind), _) => match probe.blobs.iter().find(|blob| blob.kind == kind) {
+                Some(blob) if blob.verdict == Some(Verdict::Serves) => Has::Yes,
+                Some(blob) if blob.verdict.is_some() => failure(),
+                // After one blob went wrong the probe does not fetch the next; it will do no better.
+                None if probe.failed_at == Some(Stage::Blob) => failure(),
+                _ => {
+                    self.assume(Assumption::BlobsNotProbed);
+                    Has::Yes
+                }
+            },
+            _ => Has::Yes,
+        }
+    }
+
+    /// One source is chosen with the manifest and gives everything else.
+    fn one_source(&mut self) -> End {
+        if self.runtime.name == RuntimeName::Docker {
+            self.assume(Assumption::RuntimeNotObserved);
+        }
+        let probes = self.probes;
+        for (index, probe) in probes.iter().enumerate() {
+            let at = probe.failed_at.unwrap_or(Stage::Blob);
+            if probe.verdict.is_good() {
+                if probe.blobs.is_empty() {
+                    self.assume(Assumption::BlobsNotProbed);
+                }
+                return End::Done {
+                    manifest: index,
+                    blobs: index,
+                };
+            }
+            let verdict = decisive(probe);
+            self.pass_over(index, (verdict, at));
+            if !verdict.next_host(at, &self.runtime) {
+                let served_by = probe.digest.is_some().then_some(index);
+                return End::Stopped {
+                    at: index,
+                    served_by,
+                };
+            }
+        }
+        End::Exhausted { served_by: None }
+    }
+
+    fn pass_over(&mut self, index: usize, (verdict, at): (Verdict, Stage)) {
+        let probe = &self.probes[index];
+        let retry = probe
+            .rate_limit
+            .as_ref()
+            .and_then(|limit| limit.retry_seconds());
+        // Behind a redirect or at a token server it is that place's stage that counts.
+        let at = deciding_stage(probe).unwrap_or(at);
+        let wait = verdict.wait(at, &self.runtime, retry);
+        if wait != Wait::Millis(0) {
+            self.waits.entry(index).or_insert((0, wait)).0 += 1;
+        }
+        if !self.failures.contains(&index) {
+            self.failures.push(index);
+        }
+    }
+
+    fn assume(&mut self, assumption: Assumption) {
+        if !self.assumed.contains(&assumption) {
+            self.assumed.push(assumption);
+        }
+    }
+
+    fn conclude(self, end: End) -> Prediction {
+        let delays: Vec<EndpointDelay> = self
+            .waits
+            .iter()
+            .map(|(&endpoint, &(requests, each))| EndpointDelay {
+                endpoint,
+                requests,
+                each,
+            })
+            .collect();
+        let endless = delays.iter().any(|delay| delay.each == Wait::Endless);
+        let sum = |sum: u64, delay: &EndpointDelay| match delay.total() {
+            Wait::Millis(millis) => sum.saturating_add(millis),
+            Wait::Endless => sum,
+        };
+        let delay = if endless {
+            Wait::Endless
+        } else {
+            Wait::Millis(delays.iter().fold(0, sum))
+        };
+        let (outcome, served_by, blobs_by, error) = match end {
+            End::Done { manifest, blobs } => (
+                Outcome::Succeeds,
+                Some(manifest),
+                Some(blobs).filter(|blobs| *blobs != manifest),
+                None,
+            ),
+            End::Stopped { served_by, .. } if endless => (Outcome::Hangs, served_by, None, None),
+            End::Stopped { at, served_by } => (Outcome::Fails, served_by, None, self.error_of(at)),
+            End::Exhausted { served_by } => (Outcome::Fails, served_by, None, self.error_shown()),
+        };
+        let digest = served_by.and_then(|index| self.probes[index].digest.clone());
+        let mut assumed = self.assumed;
+        assumed.sort();
+        Prediction {
+            outcome,
+            served_by,
+            blobs_by,
+            digest,
+            delay,
+            delays,
+            error,
+            assumed,
+        }
+    }
+
+    /// The error when every endpoint was passed over.
+    fn error_shown(&self) -> Option<ExpectedError> {
+        let first_of = |rank: fn(&EndpointProbe) -> u8| {
+            let best = self
+                .failures
+                .iter()
+                .map(|&index| rank(&self.probes[index]))
+                .max()?;
+            self.failures
+                .iter()
+                .copied()
+                .find(|&index| rank(&self.probes[index]) == best)
+        };
+        match self.runtime.name {
+            RuntimeName::Containerd if Rules::builtin().holds(Rule::ErrorByRank, &self.runtime) => {
+                self.error_of(first_of(rank)?)
+            }
+            // A 404 is not remembered; the first of the others is shown.
+            RuntimeName::Containerd => {
+                self.error_of(first_of(|probe| u8::from(probe.status != Some(404)))?)
+            }
+            // The last source is shown, the others are listed in brackets: nothing is hidden.
+            RuntimeName::Crio => {
+                let last = self.failures.last()?;
+                self.error_of(*last).map(|error| ExpectedError {
+                    hides: Vec::new(),
+                    ..error
+                })
+            }
+            RuntimeName::Docker => self.error_of(*self.failures.last()?),
+        }
+    }
+
+    fn error_of(&self, endpoint: usize) -> Option<ExpectedError> {
+        let probe = self.probes.get(endpoint)?;
+        let text = match probe.status {
+            Some(404) if self.runtime.name == RuntimeName::Containerd => "not found".to_owned(),
+            _ => probe.error.clone().unwrap_or_else(|| probe.detail.clone()),
+        };
+        let hides = self
+            .failures
+            .iter()
+            .copied()
+            .filter(|&index| index != endpoint)
+            .collect();
+        Some(ExpectedError {
+            text,
+            endpoint,
+            hides,
+        })
+    }
+}
+
+/// Whether an endpoint gives an object.
+enum Has {
+    Yes,
+    /// It has other content under this name, so it answers 404 to this digest.
+    NotThisOne,
+    No(Verdict, Stage),
+}
+
+/// The verdict that decides what a runtime does next: behind a redirect or a token server it is that place's.
+fn decisive(probe: &EndpointProbe) -> Verdict {
+    let behind = match probe.verdict {
+        Verdict::RedirectBroken => probe.redirects.last().and_then(|redirect| redirect.failed),
+        Verdict::TokenFailed => probe.token.as_ref().map(|token| token.verdict),
+        _ => None,
+    };
+    // Only a wait is inherited; all else is passed over or not by the request that was made here.
+    behind
+        .filter(|verdict| *verdict == Verdict::Timeout)
+        .unwrap_or(probe.verdict)
+}
+
+fn deciding_stage(probe: &EndpointProbe) -> Option<Stage> {
+    match probe.verdict {
+        Verdict::RedirectBroken => probe
+            .redirects
+            .last()
+            .and_then(|redirect| redirect.failed_at),
+        Verdict::TokenFailed => probe.token.as_ref().and_then(|token| token.failed_at),
+        _ => None,
+    }
+}
+
+/// How telling containerd holds an error for: a status, then 404, then what kept a request from being answered.
+fn rank(probe: &EndpointProbe) -> u8 {
+    match probe.status {
+        Some(404) => 2,
+        Some(400..) => 3,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::{BlobProbe, Manifest};
+    use super::*;
+    use crate::registry::plan::{AuthPolicy, AuthSource, Method, RouteEndpoint, Source, TlsPolicy};
+
+    const OLD: &str = "containerd@1.6.20";
+    const NEW: &str = "containerd@2.head";
+    const CRIO: &str = "crio@1.37.0";
+
+    fn good(digest: &str) -> EndpointProbe {
+        let blob = |kind| BlobProbe {
+            digest: String::new(),
+            kind,
+            size: 1,
+            verdict: Some(Verdict::Serves),
+            ms: 0,
+            detail: String::new(),
+        };
+        EndpointProbe {
+            verdict: Verdict::Serves,
+            digest: Some(digest.to_owned()),
+            manifest: Some(Manifest {
+                media_type: String::new(),
+                size: 1,
+                digest: Some(digest.to_owned()),
+                verified: true,
+                platforms: Vec::new(),
+                chosen: None,
+                layers: Some(1),
+                layer_bytes: Some(1),
+            }),
+            blobs: vec![blob(BlobKind::Config), blob(BlobKind::Layer)],
+            ..EndpointProbe::unseen("")
+        }
+    }
+
+    fn bad(verdict: Verdict, at: Stage, status: Option<u16>, error: &str) -> EndpointProbe {
+        EndpointProbe {
+            verdict,
+            failed_at: Some(at),
+            status,
+            error: Some(error.to_owned()),
+            ..EndpointProbe::unseen("")
+        }
+    }
+
+    fn bad_blob(verdict: Verdict) -> EndpointProbe {
+        let mut probe = good("d");
+        probe.verdict = verdict;
+        probe.failed_at = Some(Stage::Blob);
+        probe.error = Some("blob".to_owned());
+        probe.blobs[1].verdict = Some(verdict);
+        probe
+    }
+
+    fn gone() -> EndpointProbe {
+        bad(Verdict::NoSuchHost, Stage::Dns, None, "no such host")
+    }
+
+    fn foretell(runtime: &str, probes: &[EndpointProbe]) -> Prediction {
+        let endpoint = RouteEndpoint {
+            method: Method::Head,
+            url: String::new(),
+            phases: vec![Phase::Resolve, Phase::Fetch],
+            tls: TlsPolicy::default(),
+            fallback: None,
+            auth: AuthPolicy {
+                source: AuthSource::None,
+            },
+            headers: Vec::new(),
+            why: String::new(),
+            source: Source::Builtin,
+        };
+        let route = Route {
+            image: String::new(),
+            reference: String::new(),
+            runtime: runtime.to_owned(),
+            endpoints: vec![endpoint; probes.len()],
+            fatal: None,
+            unread: Vec::new(),
+        };
+        predict(&route, probes).unwrap()
+    }
+
+    /// What real daemons did with a faulty mirror alone before a dead upstream, and before a good mirror as well.
+    #[test]
+    fn as_observed() {
+        use Outcome::{Fails, Hangs, Succeeds};
+        #[track_caller]
+        fn case(probe: EndpointProbe, expected: [[Outcome; 2]; 3]) {
+            for (runtime, expected) in [OLD, NEW, CRIO].into_iter().zip(expected) {
+                let alone = foretell(runtime, &[probe.clone(), gone()]);
+                let first = foretell(runtime, &[probe.clone(), good("d"), gone()]);
+                assert_eq!(
+                    [alone.outcome, first.outcome],
+                    expected,
+                    "{runtime} {:?}",
+                    probe.verdict
+                );
+            }
+        }
+        let passed_over = [[Fails, Succeeds]; 3];
+        let fatal = [[Fails, Fails]; 3];
+        let status = |verdict, code: u16| bad(verdict, Stage::Manifest, Some(code), "status");
+        case(good("stale"), [[Succeeds, Succeeds]; 3]);
+        case(gone(), passed_over);
+        case(bad(Verdict::Refused, Stage::Connect, None, ""), passed_over);
+        case(bad(Verdict::PlainHttp, Stage::Tls, None, ""), passed_over);
+        case(
+            bad(Verdict::TlsUnknownCa, Stage::Tls, None, ""),
+            passed_over,
+        );
+        case(
+            bad(Verdict::TlsClientCertRequired, Stage::Manifest, None, ""),
+            passed_over,
+        );
+        case(
+            bad(Verdict::TlsOnHttpPort, Stage::Manifest, Some(400), ""),
+            passed_over,
+        );
+        for (verdict, code) in [
+            (Verdict::NotFound, 404),
+            (Verdict::Unauthorized, 401),
+            (Verdict::Forbidden, 403),
+            (Verdict::RateLimited, 429),
+            (Verdict::ServerError, 500),
+        ] {
+            case(status(verdict, code), passed_over);
+        }
+        case(bad(Verdict::Timeout, Stage::Tls, None, ""), passed_over);
+        case(
+            bad(Verdict::Timeout, Stage::Manifest, None, ""),
+            [[Hangs, Hangs], [Fails, Succeeds], [Hangs, Hangs]],
+        );
+        case(bad_blob(Verdict::Truncated), fatal);
+        case(bad_blob(Verdict::Corrupt), fatal);
+        case(bad_blob(Verdict::Stalled), [[Hangs, Hangs]; 3]);
+        case(
+            bad_blob(Verdict::RedirectBroken),
+            [[Fails, Succeeds], [Fails, Succeeds], [Fails, Fails]],
+        );
+        case(
+            bad_blob(Verdict::BlobMissing),
+            [[Fails, Succeeds], [Fails, Succeeds], [Fails, Fails]],
+        );
+        case(bad(Verdict::NotARegistry, Stage::Manifest, None, ""), fatal);
+    }
+
+    #[test]
+    fn delays_as_measured() {
+        #[track_caller]
+        fn case(runtime: &str, probe: EndpointProbe, seconds: u64) {
+            let prediction = foretell(runtime, &[probe, good("d")]);
+            assert_eq!(prediction.delay, Wait::Millis(seconds * 1000));
+            assert_eq!(
+                (prediction.outcome, prediction.served_by),
+                (Outcome::Succeeds, Some(1))
+            );
+        }
+        case(NEW, bad(Verdict::Timeout, Stage::Manifest, None, ""), 120);
+        case(NEW, bad(Verdict::Timeout, Stage::Tls, None, ""), 40);
+        case(OLD, bad(Verdict::Timeout, Stage::Tls, None, ""), 40);
+        case(CRIO, bad(Verdict::Timeout, Stage::Tls, None, ""), 10);
+        case(NEW, bad(Verdict::Timeout, Stage::Connect, None, ""), 120);
+        case(NEW, bad(Verdict::Refused, Stage::Connect, None, ""), 0);
+        let mut limited = bad(Verdict::RateLimited, Stage::Manifest, Some(429), "");
+        limited.rate_limit = Some(super::super::outcome::RateLimit {
+            retry_after: Some("30".into()),
+            ..Default::default()
+        });
+        case(CRIO, limited.clone(), 120);
+        case(NEW, limited, 0);
+    }
+
+    #[test]
+    fn which_error_is_shown() {
+        #[track_caller]
+        fn case(
+            runtime: &str,
+            probes: &[EndpointProbe],
+            text: &str,
+            endpoint: usize,
+            hides: &[usize],
+        ) {
+            let error = foretell(runtime, probes).error.unwrap();
+            assert_eq!(
+                (error.text.as_str(), error.endpoint, error.hides.as_slice()),
+                (text, endpoint, hides)
+            );
+        }
+        let missing = bad(
+            Verdict::NotFound,
+            Stage::Manifest,
+            Some(404),
+            "404 Not Found",
+        );
+        let refused = bad(Verdict::Refused, Stage::Connect, None, "connection refused");
+        let denied = bad(
+            Verdict::Forbidden,
+            Stage::Manifest,
+            Some(403),
+            "403 Forbidden",
+        );
+        case(OLD, &[missing.clone(), gone()], "no such host", 1, &[0]);
+        case(NEW, &[missing.clone(), gone()], "not found", 0, &[1]);
+        case(NEW, &[gone(), missing.clone()], "not found", 1, &[0]);
+        case(
+            OLD,
+            &[refused.clone(), missing.clone()],
+            "connection refused",
+            0,
+            &[1],
+        );
+        case(
+            NEW,
+            &[refused.clone(), missing.clone(), denied.clone()],
+            "403 Forbidden",
+            2,
+            &[0, 1],
+        );
+        case(OLD, &[missing.clone()], "not found", 0, &[]);
+        case(CRIO, &[refused, denied], "403 Forbidden", 1, &[]);
+    }
+
+    #[test]
+    fn content_from_two_hosts() {
+        let prediction = foretell(NEW, &[bad_blob(Verdict::BlobMissing), good("d")]);
+        assert_eq!(
+            (prediction.served_by, prediction.blobs_by),
+            (Some(0), Some(1))
+        );
+        assert!(prediction.assumed.is_empty());
+    }
+
+    #[test]
+    fn a_host_that_only_fetches_is_not_asked_for_the_tag() {
+        let mut probes = [good("other"), good("d")];
+        let mut route = Route {
+            image: String::new(),
+            reference: String::new(),
+            runtime: NEW.to_owned(),
+            endpoints: Vec::new(),
+            fatal: None,
+            unread: Vec::new(),
+        };
+        for phases in [vec![Phase::Fetch], vec![Phase::Resolve, Phase::Fetch]] {
+            let json = serde_json::json!({
+                "method": "HEAD", "url": "", "phases": phases, "tls": {"verify": true, "ca": [], "clientCert": null},
+                "fallback": null, "auth": {"source": "none"}, "why": "", "source": {"kind": "builtin"},
+            });
+            route.endpoints.push(serde_json::from_value(json).unwrap());
+        }
+        let prediction = predict(&route, &probes).unwrap();
+        assert_eq!(
+            (prediction.served_by, prediction.digest.as_deref()),
+            (Some(1), Some("d"))
+        );
+        assert_eq!(prediction.assumed, [Assumption::OtherDigestNotAsked]);
+        probes[0] = good("d");
+        assert_eq!(predict(&route, &probes).unwrap().served_by, Some(0));
+        route.runtime = "nonsense".into();
+        assert_eq!(predict(&route, &probes), None);
+    }
+
+    #[test]
+    fn what_was_not_probed_is_said() {
+        let mut shallow = good("d");
+        shallow.blobs.clear();
+        if let Some(manifest) = &mut shallow.manifest {
+            manifest.layers = None;
+        }
+        let prediction = foretell(NEW, &[shallow]);
+        assert_eq!(prediction.outcome, Outcome::Succeeds);
+        assert_eq!(
+            prediction.assumed,
+            [Assumption::BlobsNotProbed, Assumption::LayersNotKnown]
+        );
+    }
+
+    #[test]
+    fn divergence() {
+        assert_eq!(digest_divergence(&[good("a"), gone(), good("a")]), []);
+        let groups = digest_divergence(&[good("a"), good("b"), gone(), good("a")]);
+        let shown: Vec<(&str, &[usize])> = groups
+            .iter()
+            .map(|group| (group.digest.as_str(), group.endpoints.as_slice()))
+            .collect();
+        assert_eq!(shown, [("a", [0, 3].as_slice()), ("b", &[1])]);
+    }
+}
