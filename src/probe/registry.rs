@@ -32,9 +32,12 @@ mod content;
 mod dial;
 mod exchange;
 mod image;
+mod judge;
 mod login;
+mod namespace;
 mod outcome;
 mod predict;
+mod prediction;
 mod proxy;
 mod tap;
 mod target;
@@ -51,13 +54,14 @@ pub use certificate::{Certificate, CertificateFault};
 pub use challenge::Challenge;
 pub use content::Platform;
 pub use login::Credential;
+pub use namespace::{NamespaceProbe, probe_namespace};
 pub use outcome::{
     BlobKind, BlobProbe, EndpointProbe, Event, EventState, Manifest, Ping, RateLimit, Redirect,
     Step, TokenProbe,
 };
-pub use predict::{
+pub use predict::predict;
+pub use prediction::{
     Assumption, Divergence, EndpointDelay, ExpectedError, Outcome, Prediction, digest_divergence,
-    predict,
 };
 pub use proxy::ProxyEnv;
 pub use target::Scheme;
@@ -79,6 +83,8 @@ const CONCURRENT: usize = 8;
 pub enum Depth {
     /// Connection and `/v2/`.
     Ping,
+    /// HEAD of the manifest too: the digest, at no cost where pulls are counted.
+    Resolve,
     /// The manifest too, read and hashed.
     #[default]
     Manifest,

@@ -75,7 +75,9 @@ impl Walk<'_> {
                 "the URL names no manifest",
             )
         })?;
-        let document = self.manifest(method, &url).await?;
+        let Some(document) = self.manifest(method, &url).await? else {
+            return Ok(());
+        };
         let image = match document {
             Document::Index(images) => {
                 let platform = &self.options.platform;
@@ -189,13 +191,18 @@ impl Walk<'_> {
         &mut self,
         method: plan::Method,
         url: &ManifestUrl<'_>,
-    ) -> Result<Document, Fault> {
+    ) -> Result<Option<Document>, Fault> {
         let at = Stage::Manifest;
         let accept = content::accept(self.runtime);
-        let head = match method {
-            plan::Method::Head => self.head(url, &accept).await?,
-            plan::Method::Get => Head::NotAsked,
+        let only_head = self.options.depth == Depth::Resolve;
+        let head = if method == plan::Method::Head || only_head {
+            self.head(url, &accept).await?
+        } else {
+            Head::NotAsked
         };
+        if only_head && matches!(head, Head::Found(_)) {
+            return Ok(None);
+        }
         // containerd fetches by the digest that HEAD gave; otherwise the reference is all there is.
         let wanted = match &head {
             Head::Found(Some(digest)) => Some(digest.clone()),
@@ -245,7 +252,7 @@ impl Walk<'_> {
             manifest.platforms = platforms.map(ToString::to_string).take(64).collect();
         }
         self.probe.manifest = Some(manifest);
-        Ok(document)
+        Ok(Some(document))
     }
 
     async fn head(&mut self, url: &ManifestUrl<'_>, accept: &str) -> Result<Head, Fault> {

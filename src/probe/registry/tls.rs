@@ -24,7 +24,8 @@ use tokio_rustls::rustls::{
 use x509_cert::Certificate as X509;
 use x509_cert::der::Decode;
 
-use super::certificate::{Certificate, Judge, identifier, rfc3339};
+use super::certificate::Certificate;
+use super::judge::{Judge, identifier, rfc3339};
 use super::outcome::Fault;
 use super::trust::Trust;
 use super::verdict::{Stage, Verdict};

@@ -260,3 +260,61 @@ async fn storage_that_says_no() {
     assert_verdict(&probe, Verdict::RedirectBroken, Stage::Blob);
     assert_eq!(probe.redirects[0].failed, Some(Verdict::Forbidden));
 }
+
+#[tokio::test]
+async fn only_the_head() {
+    let image = Image::new("head");
+    let digest = image.digest();
+    let server = Server::start(move |line, _| image.serve(line)).await;
+    let options = Options {
+        depth: Depth::Resolve,
+        ..options()
+    };
+    for runtime in [RuntimeName::Containerd, RuntimeName::Crio] {
+        let mut endpoint = endpoint(&server.url("http", PATH));
+        if runtime == RuntimeName::Crio {
+            endpoint.method = crate::registry::plan::Method::Get;
+        }
+        let probe = probe_as(runtime, endpoint, &options).await;
+        assert_serves(&probe);
+        assert_eq!(probe.digest.as_deref(), Some(digest.as_str()));
+    }
+    assert!(
+        server
+            .lines()
+            .iter()
+            .all(|line| line == "GET /v2/" || line.starts_with("HEAD"))
+    );
+}
+
+#[tokio::test]
+async fn whose_image_a_catch_all_mirror_serves() {
+    let image = Image::new("dockers");
+    let careless = {
+        let image = image.clone();
+        Server::start(move |line, _| image.serve(line)).await
+    };
+    let careful = Server::start(move |line, _| match line.rsplit_once("?ns=") {
+        Some((_, "criscope-probe.invalid")) => answer("404 Not Found", &[], b""),
+        _ => image.serve(line),
+    })
+    .await;
+    let ask = async |server: &Server, query: &str| {
+        let endpoint = endpoint(&server.url("http", &format!("{PATH}{query}")));
+        probe_namespace(&endpoint, &options(), &|_| {}).await
+    };
+    assert_eq!(
+        ask(&careless, "?ns=quay.io").await.unwrap().ignored(),
+        Some(true)
+    );
+    let heeded = ask(&careful, "?ns=quay.io").await.unwrap();
+    assert_eq!(
+        (heeded.ignored(), heeded.without.verdict),
+        (Some(false), Verdict::Serves)
+    );
+    assert_eq!(ask(&careless, "").await, None);
+    let dead = ask(&Server::at(([127, 0, 0, 1], 1).into()), "?ns=quay.io")
+        .await
+        .unwrap();
+    assert_eq!(dead.ignored(), None);
+}
