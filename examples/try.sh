@@ -13,8 +13,8 @@ if [ "$(id -u)" != 0 ]; then
     exec "$criscope" demo
 fi
 
-name=try-$$
-trap '"$lab" down "$name" >/dev/null 2>&1 || true' EXIT INT TERM
+name=
+trap '[ -z "$name" ] || "$lab" down "$name" >/dev/null 2>&1 || true' EXIT INT TERM
 
 # Runs criscope on the node, where everything has its usual place. A diagnosis is an answer, not a failure of the tour.
 on_node() {
@@ -23,7 +23,7 @@ on_node() {
 }
 
 say "Starting a real containerd with pods and registries (the first time fetches Debian's packages)"
-"$lab" up --name "$name" --generation "${GENERATION:-2}" --pods 3 --detach >/dev/null
+name=$("$lab" up --generation "${GENERATION:-2}" --pods 3 --detach)
 on_node
 on_node endpoints
 on_node pods
@@ -34,6 +34,7 @@ on_node test-pull registry.lab.test/lab/app:1
 
 say "The same node with a mirror that is down:"
 "$lab" down "$name" >/dev/null
-"$lab" up --name "$name" --generation "${GENERATION:-2}" --pods 1 --mirror down --detach >/dev/null
+name=
+name=$("$lab" up --generation "${GENERATION:-2}" --pods 1 --mirror down --detach)
 on_node test-pull registry.lab.test/lab/app:1
 say "The node is gone again. On a node of your own, start with: criscope"

@@ -5,7 +5,6 @@
 //! kubelet's endpoint is taken if it serves at all, because its runtime is the node's runtime; among the others v1 goes
 //! before v1alpha2, then the order decides.
 
-
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -18,3 +18,5 @@ mod house;
 mod lab;
 mod lists;
 mod proto;
+mod real;
+mod test_pull;
