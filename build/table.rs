@@ -211,12 +211,18 @@ impl Table {
         }
         let number = u16::try_from(field.number())?;
         let kind = kind(owner, value, catalogue)?;
+        let wire_type = match value.r#type() {
+            _ if shape == "Map" => "Bytes",
+            Type::String | Type::Bytes | Type::Message => "Bytes",
+            Type::Double => "Fixed64",
+            _ => "Varint",
+        };
         let secret = SECRET.contains(&(owner, field.name()));
         let name = self.place(field.name())?;
         // As it stands in JSON, with quotes, colon and space: one piece to write.
         let key = self.place(&format!("\"{}\": ", field.json_name()))?;
         Ok(format!(
-            "Field {{ number: {number}, name: {name}, key: {key}, kind: {kind}, shape: Shape::{shape}, secret: {secret} }}"
+            "Field {{ number: {number}, name: {name}, key: {key}, kind: {kind}, shape: Shape::{shape}, wire_type: WireType::{wire_type}, secret: {secret} }}"
         ))
     }
 

@@ -36,6 +36,7 @@ impl<'a> Gathered<'a> {
                 message,
             });
         }
+        let rows = ty.fields();
         let mut fields = Fields::new(bytes);
         loop {
             let start = fields.offset() as u32;
@@ -44,10 +45,12 @@ impl<'a> Gathered<'a> {
             let Some(index) = ty.index(number) else {
                 continue;
             };
-            if !ty.fields()[index].takes(value.wire_type()) {
+            let (Some(row), Some(slot)) = (rows.get(index), slots.get_mut(index)) else {
+                continue;
+            };
+            if !row.takes(value.wire_type()) {
                 continue;
             }
-            let slot = &mut slots[index];
             if slot.count == 0 {
                 slot.first = start;
             }
@@ -76,7 +79,7 @@ impl<'a> Gathered<'a> {
             return None;
         }
         let bytes = self.stretch(slot.last, slot.end);
-        if field.kind.wire_type() == WireType::Bytes {
+        if field.wire_type == WireType::Bytes {
             return Some(Value::Bytes(bytes));
         }
         let (_, value) = Fields::new(bytes).next()?.ok()?;
@@ -159,11 +162,8 @@ impl Field {
     /// Whether a value of this wire type belongs to the field. Repeated numbers come one by one or packed.
     #[inline]
     pub(super) fn takes(&self, wire_type: WireType) -> bool {
-        match self.shape {
-            Shape::Singular => wire_type == self.kind.wire_type(),
-            Shape::Repeated => wire_type == self.kind.wire_type() || wire_type == WireType::Bytes,
-            Shape::Map => wire_type == WireType::Bytes,
-        }
+        wire_type == self.wire_type
+            || (wire_type == WireType::Bytes && self.shape == Shape::Repeated)
     }
 }
 

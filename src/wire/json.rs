@@ -277,7 +277,7 @@ impl<W: io::Write> Writer<W> {
 
     fn key(&mut self, field: &Field) {
         self.item();
-        let key = field.key().as_bytes();
+        let key = field.key();
         let key = match self.layout {
             Layout::Pretty => key,
             Layout::Compact => key.trim_ascii_end(),

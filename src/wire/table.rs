@@ -3,6 +3,8 @@
 //! Texts and rows are named by offsets ([`Span`]), not by references: nothing has to be relocated when the program
 //! starts, and a row is 18 bytes small.
 
+use super::walk::WireType;
+
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
 /// A generated message type that has a row in the table.
@@ -16,6 +18,7 @@ pub trait Typed {
 struct Span(u16, u16);
 
 impl Span {
+    #[inline]
     fn of<T>(self, rows: &'static [T]) -> &'static [T] {
         let start = usize::from(self.0);
         rows.get(start..start + usize::from(self.1)).unwrap_or(&[])
@@ -24,6 +27,12 @@ impl Span {
     fn text(self) -> &'static str {
         let start = usize::from(self.0);
         TEXT.get(start..start + usize::from(self.1)).unwrap_or("")
+    }
+
+    /// The same as bytes, which need not be searched for the borders of characters.
+    #[inline]
+    fn bytes(self) -> &'static [u8] {
+        self.of(TEXT.as_bytes())
     }
 }
 
@@ -59,6 +68,7 @@ impl MessageType {
     }
 
     /// Where in [`fields`](Self::fields) the field with this number stands.
+    #[inline]
     pub(super) fn index(&self, number: u32) -> Option<usize> {
         let place = self
             .numbers
@@ -85,6 +95,8 @@ pub struct Field {
     pub kind: Kind,
     /// How many values it has.
     pub shape: Shape,
+    /// How one value is written; an entry, if it is a map.
+    pub wire_type: WireType,
     /// Whether it holds a password or a token.
     pub secret: bool,
 }
@@ -102,7 +114,7 @@ impl Field {
 
     /// The name in JSON, as in `createdAt`.
     pub fn json(&self) -> &'static str {
-        self.key().trim_matches(['"', ':', ' '])
+        self.key.text().trim_matches(['"', ':', ' '])
     }
 
     /// Whether the field can be missing: a message that is not there differs from one that is empty.
@@ -112,8 +124,9 @@ impl Field {
     }
 
     /// The key as it stands in JSON, with the quotes, the colon and one space.
-    pub(super) fn key(&self) -> &'static str {
-        self.key.text()
+    #[inline]
+    pub(super) fn key(&self) -> &'static [u8] {
+        self.key.bytes()
     }
 }
 
@@ -254,7 +267,7 @@ mod tests {
             (created.name(), created.json()),
             ("created_at", "createdAt")
         );
-        assert_eq!(created.key(), "\"createdAt\": ");
+        assert_eq!(created.key(), b"\"createdAt\": ");
         assert_eq!(ty.field_named("createdAt").unwrap().number(), 7);
         assert_eq!(ty.field_named("created_at").unwrap().number(), 7);
         assert!(ty.field(0).is_none() && ty.field(11).is_none() && ty.field(u32::MAX).is_none());

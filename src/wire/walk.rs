@@ -23,6 +23,7 @@ pub struct Malformed {
 
 impl Malformed {
     /// The same, with the type of the message.
+    #[cold]
     pub(super) fn within(self, message: &'static str) -> Self {
         let message = Some(message);
         Self { message, ..self }
@@ -111,27 +112,30 @@ impl Value<'_> {
 /// The fields of a message in the order of the wire: number and value. Ends after the first fault.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of a message.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self {
+            rest: bytes,
+            length: bytes.len(),
+        }
     }
 
     /// Where the next field begins.
     pub fn offset(&self) -> usize {
-        self.at
+        self.length - self.rest.len()
     }
 
     /// The next value of packed ones, which have no tags.
     pub(super) fn bare(&mut self, wire_type: WireType) -> Option<Result<Value<'a>, Malformed>> {
-        let offset = self.at;
-        if offset >= self.bytes.len() {
+        if self.rest.is_empty() {
             return None;
         }
+        let offset = self.offset();
         let value = match wire_type {
             WireType::Varint => self.varint().map(Value::Varint),
             WireType::Fixed64 => self.array().map(u64::from_le_bytes).map(Value::Fixed64),
@@ -142,8 +146,9 @@ impl<'a> Fields<'a> {
     }
 
     /// Ends the walk.
+    #[cold]
     fn stop(&mut self, fault: Fault, offset: usize) -> Malformed {
-        self.at = self.bytes.len();
+        self.rest = &[];
         let message = None;
         Malformed {
             fault,
@@ -152,12 +157,12 @@ impl<'a> Fields<'a> {
         }
     }
 
+    // Inlined into its loops, where number and value stay in registers.
     #[inline(always)]
     fn read(&mut self) -> Result<(u32, Value<'a>), Fault> {
-        let (number, code) = self.tag()?;
+        let (number, code) = split_tag(self.varint()?)?;
         if code == 2 {
-            let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
-            return Ok((number, Value::Bytes(self.take(length)?)));
+            return Ok((number, Value::Bytes(self.prefixed()?)));
         }
         self.read_other(number, code)
     }
@@ -176,39 +181,39 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    fn tag(&mut self) -> Result<(u32, u64), Fault> {
-        split_tag(self.varint()?)
-    }
-
-    #[inline]
     fn varint(&mut self) -> Result<u64, Fault> {
-        let rest = self.bytes.get(self.at..).unwrap_or(&[]);
         // Most numbers, and nearly all tags and lengths of labels, are one byte long.
-        if let Some(&byte) = rest.first()
-            && byte < 0x80
-        {
-            self.at += 1;
-            return Ok(u64::from(byte));
+        match self.rest.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
         }
-        self.long_varint(rest)
     }
 
-    fn long_varint(&mut self, rest: &[u8]) -> Result<u64, Fault> {
+    fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut varint = Varint::ZERO;
-        for (index, &byte) in rest.iter().enumerate() {
+        while let Some((&byte, rest)) = self.rest.split_first() {
+            self.rest = rest;
             if let Some(number) = varint.push(byte)? {
-                self.at += index + 1;
                 return Ok(number);
             }
         }
         Err(Fault::Truncated)
     }
 
+    /// As many bytes as the number before them says.
+    #[inline]
+    fn prefixed(&mut self) -> Result<&'a [u8], Fault> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
+        self.take(length)
+    }
+
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
-        let rest = self.bytes.get(self.at..).unwrap_or(&[]);
-        let taken = rest.get(..length).ok_or(Fault::Truncated)?;
-        self.at += length;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Fault::Truncated)?;
+        self.rest = rest;
         Ok(taken)
     }
 
@@ -218,33 +223,21 @@ impl<'a> Fields<'a> {
 
     /// What stands between the beginning of a group, already read, and its end.
     fn group(&mut self, number: u32) -> Result<&'a [u8], Fault> {
-        let start = self.at;
+        let inside = self.rest;
         let mut open = Groups::default();
         open.begin(number)?;
         loop {
-            let end = self.at;
-            let (number, code) = self.tag()?;
+            let end = inside.len() - self.rest.len();
+            let (number, code) = split_tag(self.varint()?)?;
             match code {
-                0 => {
-                    self.varint()?;
-                }
-                1 => {
-                    self.take(8)?;
-                }
-                2 => {
-                    let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
-                    self.take(length)?;
-                }
                 3 => open.begin(number)?,
                 4 => {
                     if open.end(number)? {
-                        return Ok(&self.bytes[start..end]);
+                        return Ok(&inside[..end]);
                     }
                 }
-                5 => {
-                    self.take(4)?;
-                }
-                _ => return Err(Fault::WireType),
+                2 => drop(self.prefixed()?),
+                _ => drop(self.read_other(number, code)?),
             }
         }
     }
@@ -253,12 +246,12 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        let offset = self.at;
-        if offset >= self.bytes.len() {
+        if self.rest.is_empty() {
             return None;
         }
+        let offset = self.offset();
         Some(self.read().map_err(|fault| self.stop(fault, offset)))
     }
 }

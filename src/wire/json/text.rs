@@ -4,51 +4,81 @@ use std::io::Write as _;
 
 /// Appends text with what JSON demands escaped, and nothing else; what is not UTF-8 becomes U+FFFD.
 pub(super) fn push_text(out: &mut Vec<u8>, bytes: &[u8]) {
-    if is_plain(bytes) {
-        out.extend_from_slice(bytes);
-        return;
+    let mut rest = bytes;
+    loop {
+        let (plain, odd) = rest.split_at(plain_length(rest));
+        out.extend_from_slice(plain);
+        let Some(&byte) = odd.first() else { return };
+        if byte.is_ascii() {
+            push_escape(out, byte);
+            rest = &odd[1..];
+        } else {
+            let length = odd.iter().position(u8::is_ascii).unwrap_or(odd.len());
+            let (foreign, after) = odd.split_at(length);
+            push_foreign(out, foreign);
+            rest = after;
+        }
     }
+}
+
+/// How many bytes from the first on are ASCII that stands for itself: nearly always all of them.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let plain_blocks = blocks.iter().take_while(|block| all_plain(block)).count();
+    // What is left of the last block is looked at together with what stands before it.
+    let whole = match (
+        bytes.first_chunk::<8>(),
+        bytes.last_chunk::<8>(),
+        bytes.last_chunk::<16>(),
+    ) {
+        (_, _, Some(last)) => plain_blocks == blocks.len() && all_plain(last),
+        (Some(first), Some(last), None) => all_plain(first) && all_plain(last),
+        _ => false,
+    };
+    if whole {
+        return bytes.len();
+    }
+    let before = 16 * plain_blocks;
+    let rest = bytes[before..].iter();
+    before + rest.take_while(|byte| is_plain(**byte)).count()
+}
+
+/// Without a shortcut, so that the compiler makes one comparison of all bytes.
+#[inline(always)]
+fn all_plain<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(true, |all, byte| all & is_plain(*byte))
+}
+
+#[inline(always)]
+fn is_plain(byte: u8) -> bool {
+    (b' '..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\')
+}
+
+/// Appends an ASCII character that does not stand for itself.
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => {
+            // Writing to a Vec does not fail.
+            let _ = write!(out, "\\u{byte:04x}");
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Appends bytes that are not ASCII. What is cut off by ASCII is as wrong as what is cut off by the end.
+fn push_foreign(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            push_character(out, character);
-        }
+        out.extend_from_slice(chunk.valid().as_bytes());
         if !chunk.invalid().is_empty() {
-            push_character(out, char::REPLACEMENT_CHARACTER);
+            out.extend_from_slice("\u{fffd}".as_bytes());
         }
-    }
-}
-
-/// Whether all of it is ASCII that stands for itself, as nearly all text is. Sixteen bytes at a time and without a
-/// shortcut: the compiler makes one comparison of them.
-fn is_plain(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    let mut last = [b' '; 16];
-    last[..rest.len()].copy_from_slice(rest);
-    let odd = |byte: &u8| {
-        let plain = (b' '..0x80).contains(byte) & (*byte != b'"') & (*byte != b'\\');
-        u8::from(!plain)
-    };
-    let any_odd = |block: &[u8; 16]| block.iter().map(odd).fold(0, |one, other| one | other) != 0;
-    !blocks.iter().chain([&last]).any(any_odd)
-}
-
-fn push_character(out: &mut Vec<u8>, character: char) {
-    let short = match character {
-        '"' => b'"',
-        '\\' => b'\\',
-        '\u{8}' => b'b',
-        '\u{c}' => b'f',
-        '\n' => b'n',
-        '\r' => b'r',
-        '\t' => b't',
-        _ => 0,
-    };
-    if short != 0 {
-        out.extend_from_slice(&[b'\\', short]);
-    } else if character < ' ' {
-        let _ = write!(out, "\\u{:04x}", u32::from(character));
-    } else {
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 
@@ -69,6 +99,10 @@ mod tests {
         case(b"plain <b>&amp;</b> /", "plain <b>&amp;</b> /");
         case(b"\"\\", r#"\"\\"#);
         case(
+            b"sixteen and more \" bytes \\",
+            r#"sixteen and more \" bytes \\"#,
+        );
+        case(
             b"\x08\x0c\n\r\t\0\x1b\x7f",
             "\\b\\f\\n\\r\\t\\u0000\\u001b\x7f",
         );
@@ -84,5 +118,16 @@ mod tests {
         // Half of a surrogate pair, and a letter in too many bytes.
         case(b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}");
         case(b"\xc0\x80", "\u{fffd}\u{fffd}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_reads_back(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+            let mut out = vec![b'"'];
+            push_text(&mut out, &bytes);
+            out.push(b'"');
+            let read: String = serde_json::from_slice(&out).unwrap();
+            proptest::prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
+        }
     }
 }
