@@ -20,7 +20,7 @@
 //! let bytes = prost::Message::encode_to_vec(&version);
 //! let text = json::text(cri::VersionResponse::TYPE, &bytes, json::Layout::Compact)?;
 //! assert_eq!(text, r#"{"version":"","runtimeName":"containerd","runtimeVersion":"","runtimeApiVersion":""}"#);
-//! # Ok::<(), wire::Malformed>(())
+//! # Ok::<(), json::Error>(())
 //! ```
 
 mod encode;
