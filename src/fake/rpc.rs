@@ -18,7 +18,7 @@ pub(super) enum Reply {
 }
 
 /// How many elements containerd puts in one message of a streamed list.
-const BATCH: usize = 5000;
+pub(super) const BATCH: usize = 5000;
 
 /// Answers `rpc` of `RuntimeService` or `ImageService`; `None` for a name that neither has.
 pub(super) fn answer(

@@ -158,9 +158,11 @@ impl Answer {
     }
 }
 
+type Change = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
 /// A change to the bytes of a true message.
 #[derive(Clone)]
-pub struct Rewrite(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>);
+pub struct Rewrite(Arc<Change>);
 
 impl Rewrite {
     pub(super) fn apply(&self, message: &[u8]) -> Bytes {

@@ -233,7 +233,12 @@ impl Service {
         if changes(rpc) {
             state.lists.clear();
         }
-        let reply = match rpc::answer(&mut state.world, rpc, &request) {
+        let reply = match state.world.crowded_list(rpc, &request) {
+            Some(Ok(messages)) => Some(Ok(Reply::Messages(messages))),
+            Some(Err(error)) => Some(Err(Status::internal(error.to_string()))),
+            None => rpc::answer(&mut state.world, rpc, &request),
+        };
+        let reply = match reply {
             Some(reply) => reply?,
             None => return Err(state.world.runtime.unimplemented(service, rpc)),
         };

@@ -5,6 +5,7 @@
 //! container of a pod that is gone. What no message can hold (invalid protobuf) is a rule's matter.
 
 mod container;
+mod crowd;
 mod demo;
 mod exec;
 mod generated;
@@ -104,6 +105,8 @@ pub struct World {
     pub streaming: Option<String>,
     /// The clock.
     pub clock: Clock,
+    /// Lists too long to be held.
+    crowd: Option<crowd::Crowd>,
     /// Answers that stand as they were recorded.
     recorded: recorded::Recorded,
     /// Where lifecycle events go.
@@ -139,6 +142,7 @@ impl World {
             remote: Remote::Anything,
             streaming: None,
             clock,
+            crowd: None,
             recorded: recorded::Recorded::default(),
             events: broadcast::channel(1024).0,
             made: 0,

@@ -7,10 +7,11 @@ use super::{Clock, Container, Image, Pod, World, digest, strings, uid};
 use crate::cri;
 
 /// 2024-06-01T12:00:00Z: large worlds stand still, so that every run sends the same bytes.
-const NOW: i64 = 1_717_243_200_000_000_000;
+pub(super) const NOW: i64 = 1_717_243_200_000_000_000;
 
 impl World {
-    /// A node with `count` pods, `count` containers and `count` images; one container in ten has exited.
+    /// A node with `count` pods, `count` containers and `count` images; one container in ten has exited. Takes about
+    /// 14 kB each; [`World::crowded`] is for more than the machine holds.
     pub fn generated(count: usize) -> Self {
         let mut world = Self::empty_at("containerd", "2.1.4", Clock::Fixed(NOW));
         world.pods = (0..count).map(pod).collect();
@@ -37,7 +38,7 @@ fn created(index: usize) -> i64 {
     NOW - (1 + i64::try_from(index).unwrap_or_default()) * 7_000_000_123
 }
 
-fn pod(index: usize) -> Pod {
+pub(super) fn pod(index: usize) -> Pod {
     let (namespace, name) = name(index);
     let pod = Pod::new(&namespace, &name)
         .label("app.kubernetes.io/name", &name[..12])
@@ -54,7 +55,7 @@ fn pod(index: usize) -> Pod {
     }
 }
 
-fn container(index: usize) -> Container {
+pub(super) fn container(index: usize) -> Container {
     let (namespace, name) = name(index);
     let pod = digest(&format!("pod/{namespace}/{name}/0"));
     let image = format!("sha256:{}", digest(&format!("generated-image/{index}")));
@@ -87,7 +88,7 @@ fn container(index: usize) -> Container {
     container
 }
 
-fn image(index: usize) -> Image {
+pub(super) fn image(index: usize) -> Image {
     let id = format!("sha256:{}", digest(&format!("generated-image/{index}")));
     let manifest = format!("sha256:{}", digest(&format!("generated-manifest/{index}")));
     let repository = format!(

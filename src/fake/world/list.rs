@@ -65,64 +65,35 @@ impl World {
     /// What `ListPodSandbox` answers.
     pub fn list_pods(&self, filter: Option<&cri::PodSandboxFilter>) -> Vec<cri::PodSandbox> {
         let filter = filter.cloned().unwrap_or_default();
-        let wanted = self
-            .pod(&filter.id)
-            .map_or(filter.id, |pod| pod.status.id.clone());
-        let fits = |pod: &&Pod| {
-            (wanted.is_empty() || pod.status.id == wanted)
-                && filter
-                    .state
-                    .is_none_or(|value| value.state == pod.status.state)
-                && selected(&pod.status.labels, &filter.label_selector)
+        let wanted = match self.pod(&filter.id) {
+            Ok(pod) => &pod.status.id,
+            Err(_) => &filter.id,
         };
+        let fits =
+            |pod: &&Pod| (wanted.is_empty() || pod.status.id == *wanted) && pod_fits(pod, &filter);
         self.pods.iter().filter(fits).map(pod_element).collect()
     }
 
     /// What `ListContainers` answers.
     pub fn list_containers(&self, filter: Option<&cri::ContainerFilter>) -> Vec<cri::Container> {
         let filter = filter.cloned().unwrap_or_default();
-        let wanted = self
-            .container(&filter.id)
-            .map_or(filter.id, |container| container.status.id.clone());
-        let pod = self
-            .pod(&filter.pod_sandbox_id)
-            .map_or(filter.pod_sandbox_id, |pod| pod.status.id.clone());
-        let fits = |container: &&Container| {
-            (wanted.is_empty() || container.status.id == wanted)
-                && (pod.is_empty() || container.pod == pod)
-                && filter
-                    .state
-                    .is_none_or(|value| value.state == container.status.state)
-                && selected(&container.status.labels, &filter.label_selector)
+        let wanted = match self.container(&filter.id) {
+            Ok(container) => &container.status.id,
+            Err(_) => &filter.id,
         };
-        self.containers
-            .iter()
-            .filter(fits)
-            .map(|container| self.container_element(container))
+        let pod = match self.pod(&filter.pod_sandbox_id) {
+            Ok(pod) => &pod.status.id,
+            Err(_) => &filter.pod_sandbox_id,
+        };
+        let fits = |container: &&Container| {
+            (wanted.is_empty() || container.status.id == *wanted)
+                && (pod.is_empty() || container.pod == *pod)
+                && container_fits(container, &filter)
+        };
+        let listed = self.containers.iter().filter(fits);
+        listed
+            .map(|container| container_element(self.runtime.kind, container))
             .collect()
-    }
-
-    fn container_element(&self, container: &Container) -> cri::Container {
-        if let Some(listed) = &container.listed {
-            return listed.clone();
-        }
-        let status = &container.status;
-        cri::Container {
-            id: status.id.clone(),
-            pod_sandbox_id: container.pod.clone(),
-            metadata: status.metadata.clone(),
-            image: status.image.clone(),
-            // The list of containerd and cri-dockerd tells the id where the status tells the digest.
-            image_ref: match self.runtime.kind {
-                Kind::Containerd | Kind::Docker => container.image.clone(),
-                Kind::CriO => status.image_ref.clone(),
-            },
-            state: status.state,
-            created_at: status.created_at,
-            labels: status.labels.clone(),
-            annotations: status.annotations.clone(),
-            image_id: status.image_id.clone(),
-        }
     }
 
     /// What `ListImages` answers: containerd takes no notice of the filter, the others do.
@@ -149,7 +120,46 @@ pub(super) fn selected(
         .all(|(key, value)| labels.get(key) == Some(value))
 }
 
-fn pod_element(pod: &Pod) -> cri::PodSandbox {
+/// Whether state and labels are asked for.
+pub(super) fn pod_fits(pod: &Pod, filter: &cri::PodSandboxFilter) -> bool {
+    filter
+        .state
+        .is_none_or(|value| value.state == pod.status.state)
+        && selected(&pod.status.labels, &filter.label_selector)
+}
+
+/// Whether state and labels are asked for.
+pub(super) fn container_fits(container: &Container, filter: &cri::ContainerFilter) -> bool {
+    filter
+        .state
+        .is_none_or(|value| value.state == container.status.state)
+        && selected(&container.status.labels, &filter.label_selector)
+}
+
+pub(super) fn container_element(kind: Kind, container: &Container) -> cri::Container {
+    if let Some(listed) = &container.listed {
+        return listed.clone();
+    }
+    let status = &container.status;
+    cri::Container {
+        id: status.id.clone(),
+        pod_sandbox_id: container.pod.clone(),
+        metadata: status.metadata.clone(),
+        image: status.image.clone(),
+        // The list of containerd and cri-dockerd tells the id where the status tells the digest.
+        image_ref: match kind {
+            Kind::Containerd | Kind::Docker => container.image.clone(),
+            Kind::CriO => status.image_ref.clone(),
+        },
+        state: status.state,
+        created_at: status.created_at,
+        labels: status.labels.clone(),
+        annotations: status.annotations.clone(),
+        image_id: status.image_id.clone(),
+    }
+}
+
+pub(super) fn pod_element(pod: &Pod) -> cri::PodSandbox {
     let created_at = pod.listed_at.unwrap_or(pod.status.created_at);
     let pod = &pod.status;
     cri::PodSandbox {
