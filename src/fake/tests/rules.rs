@@ -135,7 +135,7 @@ async fn rules_break_connections() {
                 .await
                 .version(cri::VersionRequest::default())
                 .await
-                .expect(&format!("after {error}"));
+                .unwrap_or_else(|again| panic!("{again} after {error}"));
         }
     })
     .await;
