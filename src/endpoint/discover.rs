@@ -4,6 +4,7 @@
 //! Otherwise the kubelet's comes first, because the kubelet's runtime is the node's runtime; then the sockets that
 //! crictl 1.19 to 1.29 knew, in their order; then those of the distributions.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -129,10 +130,10 @@ pub fn known(path: &Path) -> Option<&'static Known> {
 }
 
 /// A path with `/var/run` written as `/run`, which is what it is on every distribution with systemd.
-pub fn below_run(path: &Path) -> std::path::PathBuf {
+pub fn below_run(path: &Path) -> Cow<'_, Path> {
     match path.strip_prefix("/var/run") {
-        Ok(rest) => Path::new("/run").join(rest),
-        Err(_) => path.to_owned(),
+        Ok(rest) => Cow::Owned(Path::new("/run").join(rest)),
+        Err(_) => Cow::Borrowed(path),
     }
 }
 

@@ -39,7 +39,8 @@ const CGROUPS: &[&str] = &[
     "/sys/fs/cgroup/unified/system.slice",
 ];
 
-/// Files that hold flags for the kubelet, in shell's or systemd's notation; the later ones of kubeadm's unit win.
+/// Files that hold flags for the kubelet, in shell's or systemd's notation, the one that wins first: kubeadm's unit puts
+/// the extra arguments behind its own.
 const FLAG_FILES: &[&str] = &[
     "/etc/default/kubelet",
     "/etc/sysconfig/kubelet",
@@ -100,14 +101,17 @@ pub fn look(host: &Host, effort: Effort) -> Kubelet {
 
 /// The kubelet in the cgroup of one of the known units.
 fn running(host: &Host) -> Option<u32> {
-    CGROUPS
+    let slices = CGROUPS
         .iter()
-        .flat_map(|directory| UNITS.iter().map(move |unit| format!("{directory}/{unit}")))
+        .map(|slice| host.path(slice))
+        .filter(|slice| slice.is_dir());
+    slices
+        .flat_map(|slice| UNITS.iter().map(move |unit| slice.join(unit)))
         .find_map(|cgroup| {
-            let pids = text(&host.path(&format!("{cgroup}/cgroup.procs")))?;
-            // Shims can be in there by the hundred; the kubelet is older than they.
+            let pids = text(&cgroup.join("cgroup.procs"))?;
+            // Shims that survived a restart are in there before the kubelet.
             pids.lines()
-                .take(64)
+                .take(512)
                 .filter_map(|pid| pid.parse().ok())
                 .find(|pid| is_kubelet(host, *pid))
         })
@@ -115,7 +119,7 @@ fn running(host: &Host) -> Option<u32> {
 
 /// The first kubelet among all processes.
 fn among_all(host: &Host) -> Option<u32> {
-    host.pids().into_iter().find(|pid| is_kubelet(host, *pid))
+    host.pids().find(|pid| is_kubelet(host, *pid))
 }
 
 fn is_kubelet(host: &Host, pid: u32) -> bool {

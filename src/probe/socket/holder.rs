@@ -24,6 +24,9 @@ const CGROUPS: &[&str] = &[
     "/sys/fs/cgroup/unified/system.slice",
 ];
 
+/// How many processes are looked at in a hurry.
+const LOOKED_AT: usize = 512;
+
 /// A supervisor that holds a socket whose service is down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asleep {
@@ -47,7 +50,7 @@ pub struct SocketUnit {
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// At the system's own supervisor only: a few hundred system calls at most.
+    /// At the system's own supervisor; where that is none, at the first of the processes. A few hundred system calls.
     Init,
     /// At every process.
     Everybody,
@@ -109,7 +112,11 @@ pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
         }
     }
     // A user's systemd, or systemd-socket-activate: asked by name first, which is one small file a process.
-    let supervisor = host.pids().into_iter().find(|pid| {
+    let reached = match reach {
+        Reach::Init => LOOKED_AT,
+        Reach::Everybody => usize::MAX,
+    };
+    let supervisor = host.pids().take(reached).find(|pid| {
         host.comm(*pid).is_some_and(|comm| is_supervisor(&comm))
             && inodes
                 .iter()

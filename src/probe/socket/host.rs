@@ -3,6 +3,7 @@
 //! Field positions follow proc(5) and proc_net_unix(5). Everything here can change while it is read; a process that has
 //! gone is a reason, not an error.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +23,8 @@ const LISTENING: u32 = 0x1_0000;
 #[derive(Debug)]
 pub struct Host {
     root: PathBuf,
-    listeners: OnceLock<Vec<Listener>>,
+    /// /proc/net/unix, read once.
+    table: OnceLock<String>,
 }
 
 /// A listening unix socket.
@@ -50,7 +52,7 @@ impl Host {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
-            listeners: OnceLock::new(),
+            table: OnceLock::new(),
         }
     }
 
@@ -82,30 +84,28 @@ impl Host {
 
     /// A file below /proc/PID.
     pub fn of(&self, pid: u32, name: &str) -> PathBuf {
-        self.root.join("proc").join(pid.to_string()).join(name)
+        self.root.join(format!("proc/{pid}/{name}"))
     }
 
     /// The sockets that listen at `path`, of this network namespace. There can be several: one that was bound before
     /// the path was removed and bound anew still lists it.
     pub fn listeners(&self, path: &Path) -> Vec<Listener> {
-        let name = path.file_name();
-        let real = fs::canonicalize(path).ok();
-        let inside = self.inside(path);
-        let all = self.listeners.get_or_init(|| {
-            text(&self.path("/proc/net/unix")).map_or_else(Vec::new, |table| parse_table(&table))
+        let table = self
+            .table
+            .get_or_init(|| text(&self.path("/proc/net/unix")).unwrap_or_default());
+        let called = self.inside(path);
+        let mut found = listening_at(table, path.file_name(), |listed| {
+            below_run(listed) == below_run(path) || below_run(listed) == below_run(&called)
         });
-        let same = |listed: &Path| {
-            below_run(listed) == below_run(path)
-                || below_run(listed) == below_run(&inside)
-                || real.as_deref() == Some(listed)
-                || (listed.file_name() == name
-                    && real.is_some()
-                    && fs::canonicalize(listed).ok() == real)
-        };
-        all.iter()
-            .filter(|listener| same(&listener.path))
-            .cloned()
-            .collect()
+        // It was bound under another name: through a link, or below another mount.
+        if found.is_empty()
+            && let Ok(real) = fs::canonicalize(path)
+        {
+            found = listening_at(table, real.file_name(), |listed| {
+                listed == real || fs::canonicalize(listed).is_ok_and(|listed| listed == real)
+            });
+        }
+        found
     }
 
     /// Whether the process has the socket with this inode open; `None` where that may not be seen.
@@ -120,21 +120,24 @@ impl Host {
         }))
     }
 
-    /// Every process, in ascending order of id.
-    pub fn pids(&self) -> Vec<u32> {
-        let Ok(entries) = fs::read_dir(self.path("/proc")) else {
-            return Vec::new();
-        };
-        let mut pids: Vec<u32> = entries
+    /// Every process, in the order of /proc, which is that of their ids.
+    pub fn pids(&self) -> impl Iterator<Item = u32> {
+        fs::read_dir(self.path("/proc"))
+            .into_iter()
+            .flatten()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        pids.sort_unstable();
-        pids
     }
 
     /// The command name of a process, at most 15 bytes.
     pub fn comm(&self, pid: u32) -> Option<String> {
-        text(&self.of(pid, "comm")).map(|comm| comm.trim_end().to_owned())
+        // Asked of every process of a node: one read, nothing kept.
+        let mut bytes = [0; 64];
+        let length = fs::File::open(self.of(pid, "comm"))
+            .ok()?
+            .read(&mut bytes)
+            .ok()?;
+        let comm = bytes.get(..length)?.trim_ascii_end();
+        Some(String::from_utf8_lossy(comm).into_owned())
     }
 
     /// The arguments of a process. To be asked of known daemons only: reading it takes a lock of the process's memory,
@@ -189,7 +192,8 @@ impl Host {
 
 /// The text of a file, cut where it is too long; `None` if it cannot be read.
 pub fn text(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
+    // Files below /proc have no length to go by.
+    let mut bytes = Vec::with_capacity(8192);
     fs::File::open(path)
         .ok()?
         .take(LONGEST_FILE)
@@ -242,7 +246,7 @@ fn resolve(root: &Path, path: &Path) -> PathBuf {
 pub enum Identity {
     /// Device and inode of what is there.
     Inode(u64, u64),
-    /// Nothing is there: the path, with the links in its directory followed.
+    /// Nothing is there: the path, `/var/run` being `/run`.
     Path(PathBuf),
 }
 
@@ -251,29 +255,32 @@ pub fn identity(path: &Path) -> Identity {
     if let Ok(found) = fs::metadata(path) {
         return Identity::Inode(found.dev(), found.ino());
     }
-    let real = match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => fs::canonicalize(parent)
-            .ok()
-            .map(|parent| parent.join(name)),
-        _ => None,
-    };
-    Identity::Path(real.unwrap_or_else(|| below_run(path)))
+    Identity::Path(below_run(path).into_owned())
 }
 
-/// The listening sockets with a path in the text of /proc/net/unix.
-fn parse_table(text: &str) -> Vec<Listener> {
+/// The listening sockets in the text of /proc/net/unix whose path ends in `name` and is `wanted`.
+fn listening_at(
+    table: &str,
+    name: Option<&OsStr>,
+    wanted: impl Fn(&Path) -> bool,
+) -> Vec<Listener> {
+    let Some(name) = name.and_then(OsStr::to_str) else {
+        return Vec::new();
+    };
     // Num RefCount Protocol Flags Type St Inode Path
-    text.lines()
+    table
+        .lines()
+        .filter(|line| line.ends_with(name))
         .filter_map(|line| {
-            let start = line.find(" /")? + 1;
-            let (fields, path) = line.split_at_checked(start)?;
+            let (fields, path) = line.split_at_checked(line.find(" /")? + 1)?;
             let mut fields = fields.split_ascii_whitespace();
             let flags = u32::from_str_radix(fields.nth(3)?, 16).ok()?;
             let inode = fields.nth(2)?.parse().ok()?;
-            (flags & LISTENING != 0).then(|| Listener {
-                inode,
-                path: PathBuf::from(path),
-            })
+            let path = PathBuf::from(path);
+            // One more field is the beginning of an abstract name.
+            let stands_in_a_directory = fields.next().is_none();
+            (stands_in_a_directory && flags & LISTENING != 0 && wanted(&path))
+                .then_some(Listener { inode, path })
         })
         .collect()
 }
@@ -324,14 +331,15 @@ mod tests {
             0000000000000000: 00000002 00000000 00010000 0001 01 11 @/abstract /run/not.sock\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 99 /run/with space.sock\n\
             cut off";
-        let found = parse_table(table);
-        let found: Vec<_> = found
-            .iter()
-            .map(|l| (l.inode, l.path.to_str().unwrap()))
-            .collect();
-        assert_eq!(found[0], (23847, "/run/containerd/containerd.sock"));
-        assert_eq!(found.last(), Some(&(99, "/run/with space.sock")));
-        assert!(!found.iter().any(|(inode, _)| *inode == 23848));
+        let inodes = |path: &str| -> Vec<u64> {
+            let path = Path::new(path);
+            let found = listening_at(table, path.file_name(), |listed| listed == path);
+            found.iter().map(|listener| listener.inode).collect()
+        };
+        assert_eq!(inodes("/run/containerd/containerd.sock"), [23847]);
+        assert_eq!(inodes("/run/with space.sock"), [99]);
+        assert_eq!(inodes("/run/not.sock"), [0_u64; 0]);
+        assert_eq!(inodes("cut off"), [0_u64; 0]);
     }
 
     #[test]
