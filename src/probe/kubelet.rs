@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::socket::Effort;
 use super::socket::host::{Host, text};
+use super::socket::units;
 use crate::endpoint::discover::{Given, Source};
 
 /// The flag that names the endpoint.
@@ -30,13 +31,6 @@ const UNITS: &[&str] = &[
     // One process is everything there, and names the runtime to its kubelet in memory.
     "k3s.service",
     "k3s-agent.service",
-];
-
-/// Where the cgroups of services are: version 2, version 1, hybrid.
-const CGROUPS: &[&str] = &[
-    "/sys/fs/cgroup/system.slice",
-    "/sys/fs/cgroup/systemd/system.slice",
-    "/sys/fs/cgroup/unified/system.slice",
 ];
 
 /// Files that hold flags for the kubelet, in shell's or systemd's notation, the one that wins first: kubeadm's unit puts
@@ -101,20 +95,10 @@ pub fn look(host: &Host, effort: Effort) -> Kubelet {
 
 /// The kubelet in the cgroup of one of the known units.
 fn running(host: &Host) -> Option<u32> {
-    let slices = CGROUPS
+    UNITS
         .iter()
-        .map(|slice| host.path(slice))
-        .filter(|slice| slice.is_dir());
-    slices
-        .flat_map(|slice| UNITS.iter().map(move |unit| slice.join(unit)))
-        .find_map(|cgroup| {
-            let pids = text(&cgroup.join("cgroup.procs"))?;
-            // Shims that survived a restart are in there before the kubelet.
-            pids.lines()
-                .take(512)
-                .filter_map(|pid| pid.parse().ok())
-                .find(|pid| is_kubelet(host, *pid))
-        })
+        .map_while(|unit| units::processes(host, unit))
+        .find_map(|pids| pids.into_iter().find(|pid| is_kubelet(host, *pid)))
 }
 
 /// The first kubelet among all processes.

@@ -13,6 +13,7 @@ pub mod host;
 pub mod peer;
 mod permission;
 mod plugins;
+pub mod units;
 
 use std::fs;
 use std::io;

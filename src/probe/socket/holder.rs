@@ -4,25 +4,11 @@
 //! socket on, so a socket that only systemd holds has no service behind it (systemd.socket(5), `Accept=no`). Where pid
 //! 1's open files may not be seen, the socket units and the cgroup of the service say the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::host::{Host, text};
-
-/// The directories of units, in the order in which systemd prefers them.
-const UNIT_DIRECTORIES: &[&str] = &[
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-
-/// Where the cgroups of services are: version 2, version 1, hybrid.
-const CGROUPS: &[&str] = &[
-    "/sys/fs/cgroup/system.slice",
-    "/sys/fs/cgroup/systemd/system.slice",
-    "/sys/fs/cgroup/unified/system.slice",
-];
+use super::host::Host;
+use super::units::{self, SocketUnit};
+use crate::endpoint::discover::known;
 
 /// How many processes are looked at in a hurry.
 const LOOKED_AT: usize = 512;
@@ -38,15 +24,6 @@ pub struct Asleep {
     pub unit: Option<SocketUnit>,
 }
 
-/// A systemd socket unit and the service that it starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketUnit {
-    /// As in `docker.socket`.
-    pub socket: String,
-    /// As in `docker.service`.
-    pub service: String,
-}
-
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -58,6 +35,16 @@ pub enum Reach {
 
 /// The supervisor that alone holds the socket at `path`, if that is so.
 pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
+    // The usual case, told by a few small files: the unit that is known for the path has its daemon.
+    let known = known(&host.inside(path));
+    if known.is_some_and(|known| {
+        known
+            .units
+            .iter()
+            .any(|unit| units::is_active(host, unit) == Some(true))
+    }) {
+        return None;
+    }
     let inodes: Vec<u64> = host
         .listeners(path)
         .iter()
@@ -67,64 +54,60 @@ pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
         return None;
     }
     let init = host.comm(1)?;
-    if is_supervisor(&init) {
-        // Several sockets on one path: the one that was bound last is meant, and it is not known which that is. Unless
-        // the supervisor holds them all, a daemon has one.
-        let held: Option<Vec<bool>> = inodes.iter().map(|inode| host.holds(1, *inode)).collect();
-        match held {
-            Some(held) if held.iter().all(|held| *held) => {
-                let unit = socket_unit(host, path);
-                let awake = unit
-                    .as_ref()
-                    .and_then(|unit| is_active(host, &unit.service));
-                return match awake {
-                    Some(true) => None,
-                    Some(false) => Some(Asleep {
-                        pid: 1,
-                        comm: init,
-                        unit,
-                    }),
-                    None => match holder(host, &inodes) {
-                        Some(pid) if host.comm(pid).is_some_and(|comm| !is_supervisor(&comm)) => {
-                            None
-                        }
-                        _ => Some(Asleep {
-                            pid: 1,
-                            comm: init,
-                            unit,
-                        }),
-                    },
-                };
-            }
-            Some(_) if reach == Reach::Init => return None,
-            Some(_) => {}
-            None => {
-                let unit = socket_unit(host, path)?;
-                return match is_active(host, &unit.service) {
-                    Some(false) => Some(Asleep {
-                        pid: 1,
-                        comm: init,
-                        unit: Some(unit),
-                    }),
-                    _ => None,
-                };
-            }
+    if !is_supervisor(&init) {
+        return held_by_another(host, &inodes, reach);
+    }
+    // Several sockets on one path: the one that was bound last is meant, and it is not known which that is. Unless the
+    // supervisor holds them all, a daemon has one.
+    let held: Option<Vec<bool>> = inodes.iter().map(|inode| host.holds(1, *inode)).collect();
+    match held {
+        Some(held) if held.iter().all(|held| *held) => {
+            let unit = units::listening_at(host, path);
+            let active = unit
+                .as_ref()
+                .and_then(|unit| units::is_active(host, &unit.service));
+            let awake = active.unwrap_or_else(|| {
+                holder(host, &inodes)
+                    .and_then(|pid| host.comm(pid))
+                    .is_some_and(|comm| !is_supervisor(&comm))
+            });
+            (!awake).then_some(Asleep {
+                pid: 1,
+                comm: init,
+                unit,
+            })
+        }
+        Some(_) if reach == Reach::Init => None,
+        Some(_) => held_by_another(host, &inodes, reach),
+        // Its open files may not be seen: the units have to do.
+        None => {
+            let unit = units::listening_at(host, path)?;
+            let down = units::is_active(host, &unit.service) == Some(false);
+            down.then_some(Asleep {
+                pid: 1,
+                comm: init,
+                unit: Some(unit),
+            })
         }
     }
-    // A user's systemd, or systemd-socket-activate: asked by name first, which is one small file a process.
+}
+
+/// A supervisor that is not process 1: a user's systemd, or systemd-socket-activate.
+fn held_by_another(host: &Host, inodes: &[u64], reach: Reach) -> Option<Asleep> {
     let reached = match reach {
         Reach::Init => LOOKED_AT,
         Reach::Everybody => usize::MAX,
     };
-    let supervisor = host.pids().take(reached).find(|pid| {
+    // Asked by name first, which is one small file a process.
+    let pid = host.pids().take(reached).find(|pid| {
         host.comm(*pid).is_some_and(|comm| is_supervisor(&comm))
             && inodes
                 .iter()
                 .all(|inode| host.holds(*pid, *inode) == Some(true))
     })?;
-    let comm = host.comm(supervisor)?;
-    (holder(host, &inodes) == Some(supervisor)).then_some(Asleep {
-        pid: supervisor,
+    let comm = host.comm(pid)?;
+    (holder(host, inodes) == Some(pid)).then_some(Asleep {
+        pid,
         comm,
         unit: None,
     })
@@ -153,98 +136,9 @@ pub fn is_supervisor(comm: &str) -> bool {
     comm == "systemd" || comm.starts_with("systemd-socket")
 }
 
-/// The socket unit that listens at `path`.
-pub fn socket_unit(host: &Host, path: &Path) -> Option<SocketUnit> {
-    let wanted = super::host::identity(path);
-    UNIT_DIRECTORIES.iter().find_map(|directory| {
-        std::fs::read_dir(host.path(directory))
-            .ok()?
-            .find_map(|entry| {
-                let file = entry.ok()?.path();
-                let name = file.file_name()?.to_str()?.strip_suffix(".socket")?;
-                let (paths, service) = parse_socket_unit(&text(&file)?);
-                let listens = paths.iter().any(|listed| {
-                    listed == path
-                        || super::host::identity(&host.path(&listed.to_string_lossy())) == wanted
-                });
-                listens.then(|| SocketUnit {
-                    socket: format!("{name}.socket"),
-                    service: service.unwrap_or_else(|| format!("{name}.service")),
-                })
-            })
-    })
-}
-
-/// Whether a service has processes; `None` where the cgroups of services cannot be seen.
-pub fn is_active(host: &Host, service: &str) -> Option<bool> {
-    let mut seen = None;
-    for directory in CGROUPS {
-        let slice = host.path(directory);
-        if !slice.is_dir() {
-            continue;
-        }
-        seen = Some(false);
-        if has_processes(&slice.join(service), 3) {
-            return Some(true);
-        }
-    }
-    seen
-}
-
-/// Whether a cgroup or one inside it, `depth` levels down, has processes.
-fn has_processes(cgroup: &Path, depth: u8) -> bool {
-    if text(&cgroup.join("cgroup.procs")).is_some_and(|pids| !pids.trim().is_empty()) {
-        return true;
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return false;
-    };
-    std::fs::read_dir(cgroup).is_ok_and(|mut entries| {
-        entries.any(|entry| {
-            entry.is_ok_and(|entry| {
-                entry.file_type().is_ok_and(|kind| kind.is_dir())
-                    && has_processes(&entry.path(), depth)
-            })
-        })
-    })
-}
-
-/// The paths and the service of a socket unit's text. `%t` is /run for the system's units.
-fn parse_socket_unit(text: &str) -> (Vec<PathBuf>, Option<String>) {
-    let value = |line: &str, key: &str| {
-        let (found, value) = line.split_once('=')?;
-        (found.trim() == key).then(|| value.trim().to_owned())
-    };
-    let paths = text
-        .lines()
-        .filter_map(|line| value(line, "ListenStream"))
-        .map(|path| PathBuf::from(path.replace("%t", "/run")))
-        .filter(|path| path.is_absolute())
-        .collect();
-    (paths, text.lines().find_map(|line| value(line, "Service")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_a_socket_unit() {
-        let unit = "[Unit]\nPartOf=cri-docker.service\n[Socket]\nListenStream=%t/cri-dockerd.sock\n\
-            ListenStream = 127.0.0.1:80\nSocketMode=0660\n";
-        assert_eq!(
-            parse_socket_unit(unit),
-            (vec![PathBuf::from("/run/cri-dockerd.sock")], None)
-        );
-        let unit = "[Socket]\nListenStream=/run/a.sock\nService=b.service\n";
-        assert_eq!(
-            parse_socket_unit(unit),
-            (
-                vec![PathBuf::from("/run/a.sock")],
-                Some("b.service".to_owned())
-            )
-        );
-    }
 
     #[test]
     fn knows_supervisors_by_name() {
