@@ -74,7 +74,7 @@ fn environment(proc: &Path) -> Vec<(String, String)> {
 }
 
 /// The value of `-c`, `--config` or `-config`, which containerd and CRI-O take alike.
-fn config(arguments: &[String]) -> Option<PathBuf> {
+pub(super) fn config(arguments: &[String]) -> Option<PathBuf> {
     let mut arguments = arguments.iter().skip(1);
     while let Some(argument) = arguments.next() {
         let name = argument.trim_start_matches('-');

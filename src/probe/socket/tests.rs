@@ -2,6 +2,7 @@
 
 #![cfg(feature = "demo")]
 
+use std::io;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
