@@ -197,11 +197,11 @@ impl Connection {
     /// Explains why no answer came.
     fn explain(&self, error: &hyper::Error, ask: &Ask<'_>) -> Fault {
         if let (Some(seen), Some(error)) = (&self.tls, tls_error(error)) {
-            return explain_tls(error, ask.at, seen);
+            return explain_tls(error, seen);
         }
         let first = self.first.bytes();
         if self.tls.is_none() && matches!(first.as_slice(), [20..=23, 3, ..]) {
-            return tls_on_http_port(ask.at).in_go(format!(
+            return tls_on_http_port().in_go(format!(
                 "malformed HTTP response \"{}\"",
                 first[..first.len().min(7)].escape_ascii()
             ));
@@ -242,7 +242,7 @@ impl Connection {
         {
             return Fault::new(
                 Verdict::TlsClientCertRequired,
-                ask.at,
+                Stage::Tls,
                 format!("it asked for a client certificate, and {closed}"),
             )
             .in_go("remote error: tls: certificate required");
@@ -252,10 +252,10 @@ impl Connection {
 }
 
 /// The fault of a peer that speaks TLS where plain HTTP was sent.
-pub(super) fn tls_on_http_port(at: Stage) -> Fault {
+pub(super) fn tls_on_http_port() -> Fault {
     Fault::new(
         Verdict::TlsOnHttpPort,
-        at,
+        Stage::Tls,
         "it speaks TLS on the port that plain HTTP is sent to",
     )
 }

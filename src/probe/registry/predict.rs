@@ -593,7 +593,7 @@ mod tests {
             2,
             &[0, 1],
         );
-        case(OLD, &[missing.clone()], "not found", 0, &[]);
+        case(OLD, std::slice::from_ref(&missing), "not found", 0, &[]);
         case(CRIO, &[refused, denied], "403 Forbidden", 1, &[]);
     }
 

@@ -227,7 +227,7 @@ pub(super) fn explain(error: &io::Error, first: &[u8], host: &str, seen: &Shared
             with_seen(seen, |seen| refused_certificate(seen, host))
                 .unwrap_or_else(|| Fault::new(Verdict::TlsOther, Stage::Tls, error.to_string()))
         }
-        Some(error) => explain_tls(error, Stage::Tls, seen),
+        Some(error) => explain_tls(error, seen),
         None => match error.kind() {
             io::ErrorKind::UnexpectedEof => Fault::new(
                 Verdict::Closed,
@@ -269,8 +269,10 @@ fn refused_certificate(seen: &Seen, host: &str) -> Option<Fault> {
     )
 }
 
-/// Explains an error of TLS itself, at whatever stage it came to light.
-pub(super) fn explain_tls(error: &TlsError, at: Stage, seen: &SharedSeen) -> Fault {
+/// Explains an error of TLS itself. It may come to light with the first request: a TLS 1.3 server judges the client's
+/// certificate when the client thinks that all is done.
+pub(super) fn explain_tls(error: &TlsError, seen: &SharedSeen) -> Fault {
+    let at = Stage::Tls;
     let (asked, shown) = with_seen(seen, |seen| (seen.asked, seen.shown));
     let TlsError::AlertReceived(alert) = error else {
         return Fault::new(Verdict::TlsOther, at, error.to_string());

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::RootCertStore;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use x509_cert::Certificate as X509;
+use x509_cert::der::{Decode, Encode};
 
 use crate::probe::host_files;
 use crate::registry::plan::{ClientCert, TlsPolicy};
@@ -149,13 +151,17 @@ fn client(pair: &ClientCert, root: &Path) -> Result<CertifiedKey, TrustError> {
             "failed to find any PEM data in key input".to_owned(),
         )
     })?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
-        tokio_rustls::rustls::Error::InconsistentKeys(_) => fault(
-            &pair.key,
-            "private key does not match public key".to_owned(),
-        ),
-        other => fault(&pair.key, other.to_string()),
-    })
+    let key = any_supported_type(&key).map_err(|error| fault(&pair.key, error.to_string()))?;
+    // rustls would compare the two with webpki, which does not read version 1 certificates; Go does.
+    let ours = key.public_key();
+    let named = X509::from_der(&chain[0])
+        .and_then(|x509| x509.tbs_certificate().subject_public_key_info().to_der())
+        .map_err(|error| fault(&pair.cert, format!("malformed certificate: {error}")))?;
+    if ours.is_some_and(|ours| ours.as_ref() != named) {
+        let reason = "private key does not match public key";
+        return Err(fault(&pair.key, reason.to_owned()));
+    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// All certificates of a PEM file; other blocks and malformed ones are skipped, as in Go.

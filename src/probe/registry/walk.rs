@@ -123,7 +123,7 @@ impl Walk<'_> {
                 Err(fault) => {
                     let odd = fault.verdict == Verdict::Closed;
                     return Err(if odd {
-                        self.tls_after_all(target, at).await.unwrap_or(fault)
+                        self.tls_after_all(target).await.unwrap_or(fault)
                     } else {
                         fault
                     });
@@ -131,7 +131,7 @@ impl Walk<'_> {
                 Ok(reply) => {
                     if reply.status == StatusCode::BAD_REQUEST
                         && !used
-                        && let Some(fault) = self.tls_after_all(target, at).await
+                        && let Some(fault) = self.tls_after_all(target).await
                     {
                         return Err(fault.by_status(reply.status));
                     }
@@ -149,7 +149,7 @@ impl Walk<'_> {
     }
 
     /// Whether a peer that took plain HTTP badly speaks TLS: a hello tells. One is enough for a walk.
-    async fn tls_after_all(&mut self, target: &Target, at: Stage) -> Option<Fault> {
+    async fn tls_after_all(&mut self, target: &Target) -> Option<Fault> {
         if target.origin.scheme != Scheme::Http || target.origin != self.home {
             return None;
         }
@@ -158,7 +158,7 @@ impl Walk<'_> {
             None => self.answers_hello(&target.origin).await,
         };
         self.speaks_tls = Some(answers);
-        answers.then(|| tls_on_http_port(at))
+        answers.then(tls_on_http_port)
     }
 
     fn note_limits(&mut self, reply: &Reply) {

@@ -361,3 +361,45 @@ async fn containerd_does_not_fall_back_after_a_bad_certificate() {
         Stage::Tls,
     );
 }
+
+/// A self-signed certificate of version 1 for 127.0.0.1, as `openssl x509 -req` makes them without `-extfile`; valid
+/// for this whole century. It protects nothing.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBETCBuAIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwIBcN
+MDAwMTAxMDAwMDAwWhgPMjA5OTEyMzEyMzU5NTlaMBQxEjAQBgNVBAMMCTEyNy4w
+LjAuMTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOEB+cDn0zCURESPC5ytaV1N
++wUcPo+QI4iPcDfbkgC2hBt9/gHv5dwUpCs+bkIXvn3iOEuApbFQrSJM/zUZZEQw
+CgYIKoZIzj0EAwIDSAAwRQIgRfOhOIFz4gd1ZtAX523Jn0Ht+pgTIwx2n1uQCN/p
+uhoCIQCRTVxqy6+q+3EkxbWouRfi+abHgvQ71xPtQsv6yR62TQ==
+-----END CERTIFICATE-----
+";
+const VERSION_1_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg6tI/y2MTXvEyAzYE
+OOr+qSaP4HIIllN2XBwGParj4JmhRANCAAThAfnA59MwlEREjwucrWldTfsFHD6P
+kCOIj3A325IAtoQbff4B7+XcFKQrPm5CF7594jhLgKWxUK0iTP81GWRE
+-----END PRIVATE KEY-----
+";
+
+#[tokio::test]
+async fn version_1_is_read_as_go_reads_it() {
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    let der = CertificateDer::from_pem_slice(VERSION_1.as_bytes()).unwrap();
+    let key = rcgen::KeyPair::from_pem(VERSION_1_KEY).unwrap();
+    let leaf = Leaf {
+        pem: VERSION_1.to_owned(),
+        der,
+        key,
+    };
+    let image = Image::new("version 1");
+    let acceptor = leaf.acceptor(None);
+    let server = Server::start_with(Some(acceptor), move |line, _| image.serve(line)).await;
+    // As client certificate as well: rustls alone would take neither.
+    let lenient = probe_with(&server, false, "", Some(&leaf)).await;
+    assert_serves(&lenient);
+    assert_eq!(lenient.certificate.unwrap().faults.len(), 2);
+    let strict = probe_with(&server, true, &leaf.pem, None).await;
+    assert_verdict(&strict, Verdict::TlsNoSan, Stage::Tls);
+    assert_error(&strict, "relies on legacy Common Name field");
+}

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::probe::registry::*;
 use crate::registry::plan::{
@@ -445,9 +446,10 @@ impl Leaf {
             }
         };
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
-        let config = builder
-            .with_single_cert(vec![self.der.clone()], key)
-            .unwrap();
+        // Taken as it is: rustls would refuse to serve a certificate of version 1.
+        let signer = ring::sign::any_supported_type(&key).unwrap();
+        let identity = SingleCertAndKey::from(CertifiedKey::new(vec![self.der.clone()], signer));
+        let config = builder.with_cert_resolver(Arc::new(identity));
         TlsAcceptor::from(Arc::new(config))
     }
 }
