@@ -4,6 +4,7 @@
 mod containerd;
 mod crio;
 mod docker;
+mod lint;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ use super::rules::Rule;
 use super::text::{Located, Place};
 use super::version::RuntimeId;
 
-pub use load::{import_patterns, imports_of};
+pub use load::{import_patterns, imports_of, reachable};
 pub use section::{HostSettings, Mirror, Registry, Tls};
 
 /// The plugin table of config versions 1 (after renaming) and 2.
@@ -40,6 +40,8 @@ pub struct Config {
     pub fatal: Option<Fatal>,
     /// All plugin tables, merged and migrated.
     pub plugins: Table,
+    /// The plugin table that holds the registry section: the name that this daemon looks up.
+    pub table: &'static str,
     /// The registry section in force.
     pub registry: Registry,
     /// The sandbox image in force.
@@ -66,6 +68,8 @@ pub struct File {
 pub struct Fatal {
     /// What gives way.
     pub kind: FatalKind,
+    /// Why.
+    pub cause: FatalCause,
     /// The words of the daemon.
     pub error: String,
     /// What causes it.
@@ -81,6 +85,33 @@ pub enum FatalKind {
     CriFailed,
     /// The daemon runs, its CRI plugin is switched off.
     CriDisabled,
+}
+
+/// Why there is no CRI service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FatalCause {
+    /// A file is not TOML.
+    Syntax,
+    /// A value has a type that cannot be decoded.
+    Decode,
+    /// A file named by `imports` is missing.
+    Import,
+    /// The file's version is higher than the daemon knows.
+    Version,
+    /// An imported file has a higher version than the main file.
+    DropinVersion,
+    /// A plugin table has a short name in a file of version 2 or higher.
+    PluginName,
+    /// `disabled_plugins` has a short name in a file of version 2 or higher.
+    DisabledName,
+    /// `disabled_plugins` names the CRI plugin.
+    Disabled,
+    /// `mirrors` and `config_path` are both set.
+    MirrorsClash,
+    /// `configs.*.tls` and `config_path` are both set.
+    TlsClash,
+    /// A key of `auths` is no URL.
+    Auths,
 }
 
 impl Fatal {

@@ -98,6 +98,9 @@ impl Declared {
             }
             self.sections(&document.root, &mut wanted, &mut roots);
         }
+        for directory in self.dropin_directories() {
+            wanted.look(&directory, Want::Content);
+        }
         self.other_runtimes(&mut wanted, &mut roots);
         for root in roots {
             wanted.certs_directory(&root);
@@ -178,6 +181,18 @@ impl Declared {
                 }
             }
         }
+    }
+
+    /// Where drop-ins of containerd are usually put, read or not.
+    pub fn dropin_directories(&self) -> BTreeSet<PathBuf> {
+        let beside = self
+            .containerd_config
+            .parent()
+            .map(|directory| directory.join("conf.d"));
+        beside
+            .into_iter()
+            .chain(["/etc/containerd/conf.d".into()])
+            .collect()
     }
 
     /// A path as the daemons resolve it.

@@ -197,6 +197,44 @@ pub fn read(tree: &Tree, directory: &Path, rules: &Rules, runtime: &RuntimeId) -
     found
 }
 
+/// Everything that keeps a hosts.toml from being in force, one fault for each host: [`read`] stops at the first.
+pub fn faults(
+    document: &Document,
+    directory: &Path,
+    rules: &Rules,
+    runtime: &RuntimeId,
+) -> Vec<Fault> {
+    let reader = Reader {
+        directory,
+        rules,
+        runtime,
+    };
+    let hosts = reader
+        .field(&document.root, "host")
+        .and_then(|entry| entry.node.table());
+    let tables = hosts
+        .into_iter()
+        .flat_map(Table::in_order)
+        .filter_map(|(url, entry)| Some((Some(url), entry, entry.node.table()?)));
+    let mut found: Vec<Fault> = tables
+        .filter_map(|(url, entry, table)| {
+            let url = url.map(|url| Located::new(url.to_owned(), entry.node.place.clone()));
+            reader
+                .types(table)
+                .and_then(|()| reader.host(url, &entry.key, table))
+                .err()
+        })
+        .collect();
+    let place = Place::start_of(directory);
+    found.extend(
+        reader
+            .types(&document.root)
+            .and_then(|()| reader.host(None, &place, &document.root))
+            .err(),
+    );
+    found
+}
+
 /// docker's layout: `*.crt` are authorities, `*.cert` with `*.key` a client pair.
 fn certificates(tree: &Tree, directory: &Path) -> Host {
     let mut host = Host::upstream(Place::start_of(directory));

@@ -59,6 +59,10 @@ pub enum Rule {
     MirrorsLoopbackRange,
     /// Mirrors has a built-in entry for docker.io, which the wildcard does not replace.
     MirrorsDefaultDockerIo,
+    /// TLS options of registries are read.
+    RegistryTls,
+    /// The verbose CRI status (`crictl info`) holds the registry section, credentials included.
+    CriInfoRegistry,
     /// Registry.configs.*.auth is used for the sandbox image together with config_path.
     PauseCredentials,
     /// A hosts.toml without any `[host]` table is rejected: invalid `host` tree.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CRI, CRI_IMAGES, Fatal, FatalKind, File, field};
+use super::{CRI, CRI_IMAGES, Fatal, FatalCause, FatalKind, File, field};
 use crate::registry::declared::Declared;
 use crate::registry::document::Document;
 use crate::registry::golang::clean_path;
@@ -41,6 +41,34 @@ pub fn import_patterns(document: &Document) -> Vec<Located<String>> {
         .iter()
         .filter_map(Node::located_str)
         .collect()
+}
+
+/// All files that a start could read, whatever is wrong with any of them: the main file first.
+pub fn reachable(declared: &Declared, runtime: &RuntimeId) -> Vec<(PathBuf, Document)> {
+    let relative = declared
+        .rules()
+        .holds(Rule::ImportGlobRelativeToFile, runtime);
+    let mut found: Vec<(PathBuf, Document)> = Vec::new();
+    let mut pending = VecDeque::from([declared.containerd_config.clone()]);
+    while let Some(path) = pending.pop_front() {
+        if found.len() >= MAX_FILES || found.iter().any(|(known, _)| *known == path) {
+            continue;
+        }
+        let Some(text) = declared.tree.text(&path) else {
+            continue;
+        };
+        let document = Document::parse(&path, text);
+        for pattern in import_patterns(&document) {
+            let target = imports_of(&path, &pattern.value, relative);
+            if pattern.value.contains('*') {
+                pending.extend(declared.tree.glob(&target));
+            } else {
+                pending.push_back(target);
+            }
+        }
+        found.push((path, document));
+    }
+    found
 }
 
 /// The absolute path or pattern that an import means.
@@ -120,9 +148,10 @@ impl<'d> Start<'d> {
         self
     }
 
-    fn die(&mut self, error: String, place: Place) {
+    fn die(&mut self, cause: FatalCause, error: String, place: Place) {
         self.fatal.get_or_insert(Fatal {
             kind: FatalKind::Daemon,
+            cause,
             error,
             place,
         });
@@ -134,6 +163,7 @@ impl<'d> Start<'d> {
             Some(tree::Entry::Text { text }) => text,
             Some(tree::Entry::Absent) => {
                 self.die(
+                    FatalCause::Import,
                     format!("open {}: no such file or directory", path.display()),
                     asked_by.clone(),
                 );
@@ -141,6 +171,7 @@ impl<'d> Start<'d> {
             }
             Some(tree::Entry::Directory { .. }) => {
                 self.die(
+                    FatalCause::Import,
                     format!("read {}: is a directory", path.display()),
                     asked_by.clone(),
                 );
@@ -152,6 +183,7 @@ impl<'d> Start<'d> {
                     ..Place::start_of(path)
                 };
                 self.die(
+                    FatalCause::Syntax,
                     format!("failed to load TOML: {}: invalid UTF-8", path.display()),
                     place,
                 );
@@ -171,7 +203,7 @@ impl<'d> Start<'d> {
                 document,
                 version: None,
             });
-            self.die(message, place);
+            self.die(FatalCause::Syntax, message, place);
             return None;
         }
         let case = self.holds(Rule::MergeDeep);
@@ -193,7 +225,7 @@ impl<'d> Start<'d> {
                 "failed to unmarshal TOML: `{name}` cannot be {}",
                 entry.node.value.kind()
             );
-            self.die(message, entry.node.place.clone());
+            self.die(FatalCause::Decode, message, entry.node.place.clone());
             return None;
         }
         let version = version.unwrap_or(0);
@@ -218,7 +250,7 @@ impl<'d> Start<'d> {
                     "drop-in config version {version} higher than root config version {}",
                     self.root_version
                 );
-                self.die(message, version_place);
+                self.die(FatalCause::DropinVersion, message, version_place);
                 return None;
             }
         }
@@ -303,7 +335,7 @@ impl<'d> Start<'d> {
                     "expected containerd config version equal to or less than `{newest}`, got `{version}`"
                 )
             };
-            return self.die(message, place);
+            return self.die(FatalCause::Version, message, place);
         }
         let one = self.holds(Rule::ConfigV1Lookup);
         if one && self.version < 2 {
@@ -321,6 +353,7 @@ impl<'d> Start<'d> {
             |names: &[Located<String>]| names.iter().find(|name| !valid(&name.value)).cloned();
         if let Some(name) = bad(&self.disabled) {
             self.die(
+                FatalCause::DisabledName,
                 format!(
                     "invalid disabled plugin URI \"{}\" expect io.containerd.x.vx",
                     name.value
@@ -329,6 +362,7 @@ impl<'d> Start<'d> {
             );
         } else if let Some(name) = bad(&self.required) {
             self.die(
+                FatalCause::DisabledName,
                 format!(
                     "invalid required plugin URI \"{}\" expect io.containerd.x.vx",
                     name.value
@@ -344,7 +378,7 @@ impl<'d> Start<'d> {
         {
             let message = format!("invalid plugin key URI \"{name}\" expect io.containerd.x.vx");
             let place = entry.key.clone();
-            self.die(message, place);
+            self.die(FatalCause::PluginName, message, place);
         }
     }
 

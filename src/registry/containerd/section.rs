@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::load::Start;
-use super::{CRI, CRI_IMAGES, CRI_RUNTIME, Config, Fatal, FatalKind, Setting, field, ignores_case};
+use super::{
+    CRI, CRI_IMAGES, CRI_RUNTIME, Config, Fatal, FatalCause, FatalKind, Setting, field,
+    ignores_case,
+};
 use crate::registry::declared::Declared;
 use crate::registry::golang::parse_url;
 use crate::registry::node::{Entry, Node, Table, Value};
@@ -68,6 +71,7 @@ fn mistyped(what: &str, node: &Node, wanted: &str) -> Mistyped {
     );
     Mistyped(Fatal {
         kind: FatalKind::CriFailed,
+        cause: FatalCause::Decode,
         error,
         place: node.place.clone(),
     })
@@ -142,6 +146,7 @@ pub(super) fn extract(start: Start<'_>, declared: &Declared, runtime: &RuntimeId
     };
     let local_pull = local_pull(images, &registry, case);
     Config {
+        table: name,
         files: start.files,
         fatal,
         registry,
@@ -166,6 +171,7 @@ fn disabled(start: &Start<'_>, table: &str) -> Option<Fatal> {
     let error = format!("`disabled_plugins` lists `{}`", entry.value);
     Some(Fatal {
         kind: FatalKind::CriDisabled,
+        cause: FatalCause::Disabled,
         error,
         place: entry.place.clone(),
     })
@@ -174,23 +180,24 @@ fn disabled(start: &Start<'_>, table: &str) -> Option<Fatal> {
 /// Settings that the plugin refuses together.
 fn clash(registry: &Registry) -> Option<Fatal> {
     registry.config_path.as_ref()?;
-    let refuse = |what: &str, place: &Place| {
+    let refuse = |cause, what: &str, place: &Place| {
         let error = format!("`{what}` cannot be set when `config_path` is provided");
         Some(Fatal {
             kind: FatalKind::CriFailed,
+            cause,
             error,
             place: place.clone(),
         })
     };
     if let Some(mirror) = registry.mirrors.values().min_by_key(|mirror| &mirror.place) {
-        return refuse("mirrors", &mirror.place);
+        return refuse(FatalCause::MirrorsClash, "mirrors", &mirror.place);
     }
     let tls = registry
         .configs
         .values()
         .filter(|config| config.tls.is_some())
         .min_by_key(|config| &config.place)?;
-    refuse("configs.tls", &tls.place)
+    refuse(FatalCause::TlsClash, "configs.tls", &tls.place)
 }
 
 fn read(node: &Node, case: bool, tls: bool) -> Result<Registry, Mistyped> {
@@ -251,6 +258,7 @@ fn read(node: &Node, case: bool, tls: bool) -> Result<Registry, Mistyped> {
             );
             Mistyped(Fatal {
                 kind: FatalKind::CriFailed,
+                cause: FatalCause::Auths,
                 error,
                 place: entry.key.clone(),
             })
