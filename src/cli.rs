@@ -149,7 +149,7 @@ fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
         };
         tokio::pin!(work);
         tokio::select! {
-            exit = &mut work => return exit,
+            exit = &mut work => exit,
             signal = interrupted() => {
                 session.interrupt();
                 if !session.has_duties() {

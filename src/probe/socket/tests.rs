@@ -276,7 +276,7 @@ fn a_denied_directory_on_the_way_is_named() {
     std::fs::create_dir(&closed).unwrap();
     let path = closed.join("a.sock");
     let _listener = UnixListener::bind(&path).unwrap();
-    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o0)).unwrap();
     let found = as_somebody_else(path);
     std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o755)).unwrap();
     expect(
