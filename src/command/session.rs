@@ -12,7 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::discover::{Given, Source};
 use crate::error::{Error, Exit};
 use crate::model::{Listing, Row};
-use crate::probe::discovery::{self, Discovery, Inputs};
+use crate::probe::discovery::{self, Discovery, Failure, Inputs};
+use crate::probe::socket::host::Host;
 use crate::probe::socket::{self, Effort};
 use crate::render::list::{self, Cells, Column};
 use crate::render::output::Output;
@@ -116,6 +117,10 @@ impl Session {
         };
         if let Some(setting) = &self.settings.runtime_endpoint {
             let runtime = endpoint(setting, "runtime")?;
+            // To connect is to wake it, which `endpoints --wake` does on demand.
+            if let Some(found) = socket::dormant(&runtime, &Host::new("/")) {
+                return Err(Failure::of(&runtime, found).into());
+            }
             return Ok(Client::connect(&runtime, image.as_ref(), options).await?);
         }
         let discovery = self.discover(Effort::Quick, false).await?;

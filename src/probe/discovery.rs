@@ -65,6 +65,18 @@ pub struct Failure {
     pub advice: Option<String>,
 }
 
+impl Failure {
+    /// What an examined endpoint is no use for.
+    pub fn of(endpoint: &Endpoint, found: Triage) -> Self {
+        Self {
+            endpoint: Some(endpoint.clone()),
+            verdict: found.verdict,
+            detail: found.detail,
+            advice: found.advice,
+        }
+    }
+}
+
 /// Looks for the runtime of a host. It ends within the deadline of `options`.
 pub async fn discover(inputs: &Inputs, options: &Options) -> Discovery {
     let host = Host::new(&inputs.root);

@@ -176,6 +176,11 @@ pub async fn triage(endpoint: &Endpoint, host: &Host, options: &Options) -> Tria
     without_cri(endpoint, &connection, until, &behind, options).await
 }
 
+/// What is to be said instead of connecting, where connecting would wake a service that is down.
+pub fn dormant(endpoint: &Endpoint, host: &Host) -> Option<Triage> {
+    place::dormant(endpoint.path(), host, Effort::Quick)
+}
+
 /// Asks CRI's `Version`.
 async fn version(
     endpoint: &Endpoint,

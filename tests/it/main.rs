@@ -14,6 +14,7 @@ mod support;
 
 mod captures;
 mod cli;
+mod endpoints;
 mod house;
 mod lab;
 mod lists;
