@@ -208,7 +208,37 @@ impl Client {
                 other => other,
             }
         } else {
-            self.call(rpc, api, request, deadline).await
+            let answer = self.call(rpc, api, request, deadline).await;
+            match answer {
+                Err(Error::Status {
+                    kind: Kind::UnknownService,
+                    ..
+                }) if api == Api::V1 && self.serves_older().await => Err(Error::OnlyOlder {
+                    rpc: rpc.name,
+                    endpoint: self.of(rpc).endpoint.clone(),
+                }),
+                other => other,
+            }
+        }
+    }
+
+    /// Whether the runtime would answer in `v1alpha2`, which this client does not speak.
+    async fn serves_older(&self) -> bool {
+        const RPC: Rpc = Rpc {
+            service: "RuntimeService",
+            name: "Version",
+        };
+        let request = cri::VersionRequest::default();
+        let answer: Result<Reply<cri::VersionResponse>, Error> = self
+            .call(&RPC, Api::V1alpha2, request, Some(self.options.deadline))
+            .await;
+        answer.is_ok()
+    }
+
+    fn of(&self, rpc: &Rpc) -> &Service {
+        match rpc.service {
+            "RuntimeService" => &self.runtime,
+            _ => &self.image,
         }
     }
 
@@ -222,10 +252,7 @@ impl Client {
     where
         Q: prost::Message + 'static,
     {
-        let service = match rpc.service {
-            "RuntimeService" => &self.runtime,
-            _ => &self.image,
-        };
+        let service = self.of(rpc);
         let path = rpc.path(api);
         let codec = reply::RawCodec::<Q>::default();
         // A list has no largest size: containerd itself refuses above 16 MiB, CRI-O above 80 MiB.
@@ -300,41 +327,62 @@ impl Rpc {
     }
 }
 
-/// Declares the unary RPCs: a method named after each, and the table of all.
+/// Declares the unary RPCs: a method named after each, and the table of all. `long` marks those whose work can take
+/// long, so that the caller says how long it waits: `None` is for ever.
 macro_rules! rpcs {
-    ($($service:ident { $($method:ident: $name:ident($request:ident) -> $reply:ident;)* })*) => {
+    ($($service:ident { $($method:ident: $name:ident($request:ident) -> $reply:ident $(, $long:ident)?;)* })*) => {
         impl Client {$($(
-            #[doc = concat!("`", stringify!($service), ".", stringify!($name), "`.")]
-            ///
-            /// # Errors
-            /// See [`Error`]; the deadline is the client's own.
-            pub async fn $method(&self, request: cri::$request) -> Result<Reply<cri::$reply>, Error> {
-                const RPC: Rpc = Rpc { service: stringify!($service), name: stringify!($name) };
-                self.unary(&RPC, request, Some(self.options.deadline)).await
-            }
+            rpcs! { @method $service $method $name $request $reply $($long)? }
         )*)*}
 
-        /// Every unary RPC that the client has a method for.
+        /// Every unary RPC of CRI.
         pub const UNARY: &[Rpc] = &[$($(
             Rpc { service: stringify!($service), name: stringify!($name) },
         )*)*];
+    };
+    (@method $service:ident $method:ident $name:ident $request:ident $reply:ident) => {
+        #[doc = concat!("`", stringify!($service), ".", stringify!($name), "`.")]
+        ///
+        /// # Errors
+        /// See [`Error`]; the deadline is the client's own.
+        pub async fn $method(&self, request: cri::$request) -> Result<Reply<cri::$reply>, Error> {
+            const RPC: Rpc = Rpc { service: stringify!($service), name: stringify!($name) };
+            self.unary(&RPC, request, Some(self.options.deadline)).await
+        }
+    };
+    (@method $service:ident $method:ident $name:ident $request:ident $reply:ident long) => {
+        #[doc = concat!("`", stringify!($service), ".", stringify!($name), "`, which can take long.")]
+        ///
+        /// # Errors
+        /// See [`Error`].
+        pub async fn $method(
+            &self,
+            request: cri::$request,
+            deadline: Option<Duration>,
+        ) -> Result<Reply<cri::$reply>, Error> {
+            const RPC: Rpc = Rpc { service: stringify!($service), name: stringify!($name) };
+            self.unary(&RPC, request, deadline).await
+        }
     };
 }
 
 rpcs! {
     RuntimeService {
         version: Version(VersionRequest) -> VersionResponse;
-        stop_pod_sandbox: StopPodSandbox(StopPodSandboxRequest) -> StopPodSandboxResponse;
-        remove_pod_sandbox: RemovePodSandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse;
+        run_pod_sandbox: RunPodSandbox(RunPodSandboxRequest) -> RunPodSandboxResponse, long;
+        stop_pod_sandbox: StopPodSandbox(StopPodSandboxRequest) -> StopPodSandboxResponse, long;
+        remove_pod_sandbox: RemovePodSandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse, long;
         pod_sandbox_status: PodSandboxStatus(PodSandboxStatusRequest) -> PodSandboxStatusResponse;
         list_pod_sandbox: ListPodSandbox(ListPodSandboxRequest) -> ListPodSandboxResponse;
-        create_container: CreateContainer(CreateContainerRequest) -> CreateContainerResponse;
-        start_container: StartContainer(StartContainerRequest) -> StartContainerResponse;
-        remove_container: RemoveContainer(RemoveContainerRequest) -> RemoveContainerResponse;
+        create_container: CreateContainer(CreateContainerRequest) -> CreateContainerResponse, long;
+        start_container: StartContainer(StartContainerRequest) -> StartContainerResponse, long;
+        stop_container: StopContainer(StopContainerRequest) -> StopContainerResponse, long;
+        remove_container: RemoveContainer(RemoveContainerRequest) -> RemoveContainerResponse, long;
         list_containers: ListContainers(ListContainersRequest) -> ListContainersResponse;
         container_status: ContainerStatus(ContainerStatusRequest) -> ContainerStatusResponse;
-        update_container_resources: UpdateContainerResources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse;
+        update_container_resources: UpdateContainerResources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse, long;
         reopen_container_log: ReopenContainerLog(ReopenContainerLogRequest) -> ReopenContainerLogResponse;
+        exec_sync: ExecSync(ExecSyncRequest) -> ExecSyncResponse, long;
         exec: Exec(ExecRequest) -> ExecResponse;
         attach: Attach(AttachRequest) -> AttachResponse;
         port_forward: PortForward(PortForwardRequest) -> PortForwardResponse;
@@ -344,120 +392,19 @@ rpcs! {
         list_pod_sandbox_stats: ListPodSandboxStats(ListPodSandboxStatsRequest) -> ListPodSandboxStatsResponse;
         update_runtime_config: UpdateRuntimeConfig(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse;
         status: Status(StatusRequest) -> StatusResponse;
-        checkpoint_pod: CheckpointPod(CheckpointPodRequest) -> CheckpointPodResponse;
-        restore_pod: RestorePod(RestorePodRequest) -> RestorePodResponse;
+        checkpoint_container: CheckpointContainer(CheckpointContainerRequest) -> CheckpointContainerResponse, long;
+        checkpoint_pod: CheckpointPod(CheckpointPodRequest) -> CheckpointPodResponse, long;
+        restore_pod: RestorePod(RestorePodRequest) -> RestorePodResponse, long;
         list_metric_descriptors: ListMetricDescriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse;
         list_pod_sandbox_metrics: ListPodSandboxMetrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse;
         runtime_config: RuntimeConfig(RuntimeConfigRequest) -> RuntimeConfigResponse;
-        update_pod_sandbox_resources: UpdatePodSandboxResources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
+        update_pod_sandbox_resources: UpdatePodSandboxResources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse, long;
     }
     ImageService {
         list_images: ListImages(ListImagesRequest) -> ListImagesResponse;
         image_status: ImageStatus(ImageStatusRequest) -> ImageStatusResponse;
-        remove_image: RemoveImage(RemoveImageRequest) -> RemoveImageResponse;
+        pull_image: PullImage(PullImageRequest) -> PullImageResponse, long;
+        remove_image: RemoveImage(RemoveImageRequest) -> RemoveImageResponse, long;
         image_fs_info: ImageFsInfo(ImageFsInfoRequest) -> ImageFsInfoResponse;
-    }
-}
-
-/// The RPCs whose work can take long, so that the caller says how long: `None` waits for ever.
-impl Client {
-    /// `RuntimeService.RunPodSandbox`, which may pull the pause image and set up the network.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn run_pod_sandbox(
-        &self,
-        request: cri::RunPodSandboxRequest,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<cri::RunPodSandboxResponse>, Error> {
-        self.unary(
-            &Rpc {
-                service: "RuntimeService",
-                name: "RunPodSandbox",
-            },
-            request,
-            deadline,
-        )
-        .await
-    }
-
-    /// `RuntimeService.StopContainer`, which waits for the container's own end.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn stop_container(
-        &self,
-        request: cri::StopContainerRequest,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<cri::StopContainerResponse>, Error> {
-        self.unary(
-            &Rpc {
-                service: "RuntimeService",
-                name: "StopContainer",
-            },
-            request,
-            deadline,
-        )
-        .await
-    }
-
-    /// `RuntimeService.ExecSync`, which lasts as long as the command.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn exec_sync(
-        &self,
-        request: cri::ExecSyncRequest,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<cri::ExecSyncResponse>, Error> {
-        self.unary(
-            &Rpc {
-                service: "RuntimeService",
-                name: "ExecSync",
-            },
-            request,
-            deadline,
-        )
-        .await
-    }
-
-    /// `RuntimeService.CheckpointContainer`, which writes the container's memory to disk.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn checkpoint_container(
-        &self,
-        request: cri::CheckpointContainerRequest,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<cri::CheckpointContainerResponse>, Error> {
-        self.unary(
-            &Rpc {
-                service: "RuntimeService",
-                name: "CheckpointContainer",
-            },
-            request,
-            deadline,
-        )
-        .await
-    }
-
-    /// `ImageService.PullImage`, which lasts as long as the download.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn pull_image(
-        &self,
-        request: cri::PullImageRequest,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<cri::PullImageResponse>, Error> {
-        self.unary(
-            &Rpc {
-                service: "ImageService",
-                name: "PullImage",
-            },
-            request,
-            deadline,
-        )
-        .await
     }
 }

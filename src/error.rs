@@ -213,6 +213,7 @@ impl From<client::Error> for Error {
                 }
                 _ => Exit::Failure,
             },
+            client::Error::OnlyOlder { .. } => Exit::Failure,
             client::Error::Decode { .. } => Exit::Undetermined,
         };
         let made = Self::with_exit(exit, &error);
@@ -239,6 +240,9 @@ fn hint_of(error: &client::Error) -> Option<String> {
         },
         client::Error::Connect { source: connect::Error::Deadline(_), .. } => {
             Some("the daemon does not accept connections; `-t 10s` waits longer".to_owned())
+        }
+        client::Error::OnlyOlder { .. } => {
+            Some("criscope looks at such a node and pulls images, but does not change its pods: upgrade the runtime first".to_owned())
         }
         client::Error::Deadline { .. } => {
             Some("the runtime is busy or hung; `-t 10s` waits longer, `criscope endpoints` tells which".to_owned())

@@ -85,6 +85,8 @@ pub struct Settings {
     pub image_endpoint: Option<Setting<String>>,
     /// The deadline of connecting and of ordinary calls.
     pub timeout: Duration,
+    /// Whether somebody chose that deadline; then it holds for long calls too.
+    pub timeout_is_chosen: bool,
     /// Whether to tell what is being done.
     pub debug: bool,
     /// Whether `create` pulls the image first.
@@ -213,15 +215,17 @@ impl Settings {
             ));
             image_endpoint = None;
         }
-        let timeout = match (flags.timeout, file.timeout) {
-            (Some(timeout), _) if !timeout.is_zero() => timeout,
-            (_, Some(seconds)) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
-            _ => DEFAULT_TIMEOUT,
+        let chosen = match (flags.timeout, file.timeout) {
+            (Some(timeout), _) if !timeout.is_zero() => Some(timeout),
+            (_, Some(seconds)) if seconds > 0 => Some(Duration::from_secs(seconds.unsigned_abs())),
+            _ => None,
         };
+        let timeout = chosen.unwrap_or(DEFAULT_TIMEOUT);
         Ok(Self {
             runtime_endpoint,
             image_endpoint,
             timeout,
+            timeout_is_chosen: chosen.is_some(),
             debug: flags.debug || file.debug.unwrap_or(false),
             pull_image_on_create: file.pull_image_on_create.unwrap_or(false),
             disable_pull_on_run: file.disable_pull_on_run.unwrap_or(false),

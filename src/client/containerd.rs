@@ -7,6 +7,8 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::Error;
+use crate::cri::containerd::services::containers::v1 as containers;
+use crate::cri::containerd::services::content::v1 as content;
 use crate::cri::containerd::services::images::v1 as images;
 use crate::cri::containerd::services::introspection::v1 as introspection;
 use crate::cri::containerd::services::version::v1 as version;
@@ -95,6 +97,35 @@ impl Containerd {
         };
         self.answer("Images.Delete", client.delete(within(namespace, request)))
             .await
+    }
+
+    /// `Containers.List` in a namespace: every record, those of pod sandboxes included, with the image it was made from.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn containers(&self, namespace: &str) -> Result<Vec<containers::Container>, Error> {
+        let mut client = containers::containers_client::ContainersClient::with_origin(
+            self.connection.clone(),
+            origin(),
+        )
+        .max_decoding_message_size(usize::MAX);
+        let call = client.list(within(
+            namespace,
+            containers::ListContainersRequest::default(),
+        ));
+        Ok(self.answer("Containers.List", call).await?.containers)
+    }
+
+    /// `Content.ListStatuses` in a namespace: what is being written into the content store right now, such as the blobs
+    /// of a pull.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn ingests(&self, namespace: &str) -> Result<Vec<content::Status>, Error> {
+        let mut client =
+            content::content_client::ContentClient::with_origin(self.connection.clone(), origin());
+        let call = client.list_statuses(within(namespace, content::ListStatusesRequest::default()));
+        Ok(self.answer("Content.ListStatuses", call).await?.statuses)
     }
 
     async fn answer<T>(

@@ -30,6 +30,14 @@ pub enum Error {
         /// The runtime's own words.
         message: String,
     },
+    /// The runtime serves `v1alpha2` alone, and this client was told not to speak it.
+    #[error("{rpc} is not sent to `{endpoint}`, which serves nothing newer than CRI v1alpha2")]
+    OnlyOlder {
+        /// Name of the RPC, as in the proto.
+        rpc: &'static str,
+        /// Who was asked.
+        endpoint: Endpoint,
+    },
     /// No answer in time.
     #[error("{rpc} at `{endpoint}` did not answer within {deadline:?}")]
     Deadline {
@@ -86,6 +94,7 @@ impl Error {
         match self {
             Error::Status { kind, .. } => Some(*kind),
             Error::Deadline { .. } => Some(Kind::Deadline),
+            Error::OnlyOlder { .. } => Some(Kind::UnknownService),
             Error::Connect { .. } | Error::Decode { .. } => None,
         }
     }
@@ -98,7 +107,10 @@ impl Error {
                 source: connect::Error::Handshake(_),
                 ..
             } => true,
-            Error::Connect { .. } | Error::Deadline { .. } | Error::Decode { .. } => false,
+            Error::Connect { .. }
+            | Error::OnlyOlder { .. }
+            | Error::Deadline { .. }
+            | Error::Decode { .. } => false,
         }
     }
 
