@@ -180,6 +180,12 @@ impl Client {
         Q: prost::Message + Clone + 'static,
     {
         let api = self.api();
+        if api == Api::V1alpha2 && !self.options.fall_back {
+            return Err(Error::OnlyOlder {
+                rpc: rpc.name,
+                endpoint: self.of(rpc).endpoint.clone(),
+            });
+        }
         if api == Api::V1 && self.options.fall_back {
             match self.call(rpc, Api::V1, request.clone(), deadline).await {
                 Err(Error::Status {

@@ -1,6 +1,7 @@
 //! Acts: one file a command, each with its arguments beside the one function that runs it. The only user of clap beside
 //! `cli`.
 
+pub mod act;
 pub mod args;
 pub mod completion;
 #[cfg(feature = "demo")]
@@ -9,14 +10,22 @@ pub mod endpoints;
 pub mod imagefsinfo;
 pub mod images;
 pub mod info;
+pub mod input;
 pub mod inspect;
 pub mod node;
 pub mod overview;
 pub mod pods;
 pub mod ps;
+pub mod pull;
 pub mod registry;
+pub mod rm;
+pub mod rmi;
+pub mod rmp;
 pub mod select;
 pub mod session;
+pub mod start;
+pub mod stop;
+pub mod stopp;
 pub mod test_pull;
 pub mod version;
 
@@ -53,6 +62,20 @@ pub enum Command {
     TestPull(test_pull::TestPull),
     /// Explain and prove the registry configuration
     Registry(registry::Registry),
+    /// Pull images through the runtime
+    Pull(pull::Pull),
+    /// Start containers that were created
+    Start(start::Start),
+    /// Stop running containers
+    Stop(stop::Stop),
+    /// Stop pods
+    Stopp(stopp::StopPod),
+    /// Remove containers and their logs
+    Rm(rm::Remove),
+    /// Remove pods
+    Rmp(rmp::RemovePod),
+    /// Remove images
+    Rmi(rmi::RemoveImage),
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -81,6 +104,13 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
+        Command::Pull(args) => pull::run(args, session).await,
+        Command::Start(args) => start::run(args, session).await,
+        Command::Stop(args) => stop::run(args, session).await,
+        Command::Stopp(args) => stopp::run(args, session).await,
+        Command::Rm(args) => rm::run(args, session).await,
+        Command::Rmp(args) => rmp::run(args, session).await,
+        Command::Rmi(args) => rmi::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,
         Command::Completion(args) => completion::run(args, session),

@@ -57,6 +57,7 @@ pub struct Error {
     exit: Exit,
     message: String,
     causes: Vec<String>,
+    candidates: Vec<String>,
     hints: Vec<String>,
     closed_pipe: bool,
 }
@@ -82,6 +83,7 @@ impl Error {
             exit,
             message: message.to_string(),
             causes: Vec::new(),
+            candidates: Vec::new(),
             hints: Vec::new(),
             closed_pipe: false,
         }
@@ -91,6 +93,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hints.push(hint.to_string());
+        self
+    }
+
+    /// Adds something that may have been meant.
+    #[must_use]
+    pub fn candidate(mut self, candidate: impl fmt::Display) -> Self {
+        self.candidates.push(candidate.to_string());
         self
     }
 
@@ -144,6 +153,11 @@ impl Error {
     /// Why, outermost first.
     pub fn causes(&self) -> &[String] {
         &self.causes
+    }
+
+    /// What may have been meant, where it was ambiguous.
+    pub fn candidates(&self) -> &[String] {
+        &self.candidates
     }
 
     /// What to do.

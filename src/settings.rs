@@ -21,6 +21,8 @@ pub mod env {
     pub const CREDS: &str = "CRICTL_CREDS";
     /// Base64 credentials for a pull.
     pub const AUTH: &str = "CRICTL_AUTH";
+    /// How long a pull may take.
+    pub const PULL_TIMEOUT: &str = "CRICTL_PULL_TIMEOUT";
 }
 
 /// Where the configuration file is looked for.

@@ -181,7 +181,10 @@ pub async fn pull(client: &Client, image: &str) -> std::result::Result<String, S
         .map(|(_, digest)| digest.to_owned());
     // CRI forgets all of its names, so that the next pull is a real one.
     client
-        .remove_image(cri::RemoveImageRequest { image: spec })
+        .remove_image(
+            cri::RemoveImageRequest { image: spec },
+            Some(client.options().deadline),
+        )
         .await
         .map_err(words)?;
     Ok(digest.unwrap_or_default())

@@ -367,11 +367,19 @@ async fn container(
             step.name, pod.namespace, pod.name
         )
     };
-    let id = asked(|| what("create"), client.create_container(request).await)?.container_id;
+    let deadline = Some(MADE);
+    let id = asked(
+        || what("create"),
+        client.create_container(request, deadline).await,
+    )?
+    .container_id;
     let request = cri::StartContainerRequest {
         container_id: id.clone(),
     };
-    asked(|| what("start"), client.start_container(request).await)?;
+    asked(
+        || what("start"),
+        client.start_container(request, deadline).await,
+    )?;
     let link = place.host_root().join(format!(
         "var/log/containers/{}_{}_{}-{id}.log",
         pod.name, pod.namespace, step.name

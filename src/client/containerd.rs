@@ -18,6 +18,19 @@ use crate::endpoint::connect::{Connection, ORIGIN};
 /// The namespace in which containerd keeps what CRI made.
 pub const CRI_NAMESPACE: &str = "k8s.io";
 
+/// A blob that is being written into the content store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingest {
+    /// What the writer calls it.
+    pub reference: String,
+    /// Bytes written so far.
+    pub offset: u64,
+    /// Bytes that it will have; 0 where that is not known.
+    pub total: u64,
+    /// When the last of them came, in nanoseconds since 1970.
+    pub updated_at: i64,
+}
+
 /// A client of containerd's own services.
 #[derive(Debug, Clone)]
 pub struct Containerd {
@@ -121,11 +134,12 @@ impl Containerd {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn ingests(&self, namespace: &str) -> Result<Vec<content::Status>, Error> {
+    pub async fn ingests(&self, namespace: &str) -> Result<Vec<Ingest>, Error> {
         let mut client =
             content::content_client::ContentClient::with_origin(self.connection.clone(), origin());
         let call = client.list_statuses(within(namespace, content::ListStatusesRequest::default()));
-        Ok(self.answer("Content.ListStatuses", call).await?.statuses)
+        let answer = self.answer("Content.ListStatuses", call).await?;
+        Ok(answer.statuses.into_iter().map(ingest).collect())
     }
 
     async fn answer<T>(
@@ -142,6 +156,19 @@ impl Containerd {
             Ok(Err(status)) => Err(Error::from_status(rpc, &self.endpoint, &status)),
             Ok(Ok(response)) => Ok(response.into_inner()),
         }
+    }
+}
+
+fn ingest(status: content::Status) -> Ingest {
+    let updated_at = status.updated_at.unwrap_or_default();
+    Ingest {
+        reference: status.r#ref,
+        offset: status.offset.try_into().unwrap_or(0),
+        total: status.total.try_into().unwrap_or(0),
+        updated_at: updated_at
+            .seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(updated_at.nanos.into()),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::args::DocumentFormat;
+use super::select::find::Found;
 use super::session::Session;
 use crate::client::Reply;
 use crate::error::{Error, Exit};
@@ -47,20 +48,26 @@ struct Inspected {
     block: Block,
 }
 
-/// Inspects the objects `ids` one after the other and shows what came.
+/// Inspects the objects `ids` one after the other and shows what came. One that could not be found is a failure in its
+/// place.
 async fn show<F>(
     session: &Session,
     shown: &Shown,
-    ids: &[String],
+    ids: Vec<Result<String, Error>>,
     look: impl Fn(String) -> F,
 ) -> Result<Exit, Error>
 where
     F: Future<Output = Result<Inspected, Error>>,
 {
+    let asked = ids.len();
     let mut found = Vec::new();
     let mut failures = Vec::new();
     for id in ids {
-        match look(id.clone()).await {
+        let inspected = match id {
+            Ok(id) => look(id).await,
+            Err(error) => Err(error),
+        };
+        match inspected {
             Ok(inspected) => found.push(inspected),
             // Without a runtime there is no point in asking for the next.
             Err(error) if error.exit() == Exit::Undetermined => return Err(error),
@@ -80,7 +87,7 @@ where
             }
             Some(format) => {
                 // The shape follows the question: an array for several, also when only one was found.
-                let document = match (ids.len(), found.len()) {
+                let document = match (asked, found.len()) {
                     (1, 1) => found.remove(0).document,
                     _ => Value::Array(
                         found
@@ -110,6 +117,16 @@ where
             Err(last)
         }
     }
+}
+
+/// The ids of what is to be inspected. What no list has is still asked for: the runtime has the last word on what exists.
+fn ids<T>(found: Vec<Found<T>>, id: impl Fn(T) -> String) -> Vec<Result<String, Error>> {
+    let id = |found: Found<T>| match found {
+        Ok(found) => Ok(id(found)),
+        Err(unfound) if unfound.candidates.is_empty() => Ok(unfound.typed),
+        Err(unfound) => Err(unfound.into()),
+    };
+    found.into_iter().map(id).collect()
 }
 
 /// The status part of a status reply, undecoded: its field 1.

@@ -3,6 +3,8 @@
 //! Id, pod, state and labels are filtered by the runtime; names, namespaces and images by us, because CRI has no filter
 //! for them.
 
+pub mod find;
+
 use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, ValueEnum};

@@ -428,7 +428,10 @@ async fn remove_image(
                 ..Default::default()
             };
             match client
-                .remove_image(cri::RemoveImageRequest { image: Some(spec) })
+                .remove_image(
+                    cri::RemoveImageRequest { image: Some(spec) },
+                    Some(client.options().deadline),
+                )
                 .await
             {
                 Ok(_) => cleanup.cleaned_up = created.to_vec(),

@@ -61,6 +61,11 @@ impl Output {
         }
     }
 
+    /// Asks; the answer follows on the same line.
+    pub fn prompt(&self, text: impl fmt::Display) {
+        self.talk(&sanitize::block(&text.to_string()));
+    }
+
     /// Tells what the user should know but did not ask for.
     pub fn warning(&self, text: impl fmt::Display) {
         if !self.quiet {
@@ -73,6 +78,9 @@ impl Output {
         self.labelled("error", ERROR, error.message());
         for cause in error.causes() {
             self.talk(&format!("  cause: {}\n", sanitize::block(cause)));
+        }
+        for candidate in error.candidates() {
+            self.talk(&format!("  {}\n", sanitize::line(candidate)));
         }
         for hint in error.hints() {
             self.labelled("hint", HINT, hint);

@@ -2,6 +2,7 @@
 
 pub mod lab;
 pub mod run;
+pub mod small;
 
 pub use run::criscope;
 

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::super::select::ContainerFilter;
+use super::super::select::find::{self, Prefer};
 use super::super::session::Session;
-use super::{Inspected, Shown, nothing, show, status_of};
+use super::{Inspected, Shown, ids, nothing, show, status_of};
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -24,7 +25,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
-    /// Ids of containers, or the beginnings of them
+    /// Containers: ids, the beginnings of ids, names, or namespace/pod/container
     #[arg(value_name = "CONTAINER")]
     ids: Vec<String>,
     /// Without ids: containers in every state, not only the running ones
@@ -42,16 +43,21 @@ pub struct Inspect {
 /// A container is not there, or the runtime cannot be asked.
 pub async fn run(args: &Inspect, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
-    let ids = if args.ids.is_empty() {
+    let ids: Vec<Result<String, Error>> = if args.ids.is_empty() {
         let listing = args.filter.containers(client, args.all, None).await?;
-        listing.items.into_iter().map(|item| item.row.id).collect()
+        listing
+            .items
+            .into_iter()
+            .map(|item| Ok(item.row.id))
+            .collect()
     } else {
-        args.ids.clone()
+        let found = find::containers(client, &args.ids, Prefer::Newest).await?;
+        ids(found, |container| container.id)
     };
     if ids.is_empty() {
         return Err(nothing("container"));
     }
-    show(session, &args.shown, &ids, async |id| {
+    show(session, &args.shown, ids, async |id| {
         look(client, id, &args.shown).await
     })
     .await

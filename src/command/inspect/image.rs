@@ -51,7 +51,8 @@ pub async fn run(args: &InspectImage, session: &Session) -> Result<Exit, Error> 
     if ids.is_empty() {
         return Err(nothing("image"));
     }
-    show(session, &args.shown, &ids, async |id| {
+    let ids = ids.into_iter().map(Ok).collect();
+    show(session, &args.shown, ids, async |id| {
         look(client, id, &args.shown).await
     })
     .await

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::super::select::PodFilter;
+use super::super::select::find::{self, Prefer};
 use super::super::session::Session;
-use super::{Inspected, Shown, nothing, show, status_of};
+use super::{Inspected, Shown, ids, nothing, show, status_of};
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -24,7 +25,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InspectPod {
-    /// Ids of pods, or the beginnings of them
+    /// Pods: ids, the beginnings of ids, names, or namespace/pod
     #[arg(value_name = "POD")]
     ids: Vec<String>,
     #[command(flatten)]
@@ -39,16 +40,21 @@ pub struct InspectPod {
 /// A pod is not there, or the runtime cannot be asked.
 pub async fn run(args: &InspectPod, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
-    let ids = if args.ids.is_empty() {
+    let ids: Vec<Result<String, Error>> = if args.ids.is_empty() {
         let listing = args.filter.pods(client, None).await?;
-        listing.items.into_iter().map(|item| item.row.id).collect()
+        listing
+            .items
+            .into_iter()
+            .map(|item| Ok(item.row.id))
+            .collect()
     } else {
-        args.ids.clone()
+        let found = find::pods(client, &args.ids, Prefer::Newest).await?;
+        ids(found, |pod| pod.id)
     };
     if ids.is_empty() {
         return Err(nothing("pod"));
     }
-    show(session, &args.shown, &ids, async |id| {
+    show(session, &args.shown, ids, async |id| {
         look(client, id, &args.shown).await
     })
     .await

@@ -1,6 +1,7 @@
 //! The binary, run once: its arguments, its environment, and what came out as one text.
 
 use std::fmt;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -10,6 +11,7 @@ use criscope::fake::Node;
 pub struct Run {
     command: Command,
     shown: Vec<(String, String)>,
+    stdin: Option<Vec<u8>>,
 }
 
 /// What came out of a run.
@@ -40,6 +42,7 @@ pub fn criscope<S: AsRef<str>>(arguments: impl IntoIterator<Item = S>) -> Run {
     Run {
         command,
         shown: Vec::new(),
+        stdin: None,
     }
 }
 
@@ -58,6 +61,12 @@ impl Run {
         self
     }
 
+    /// Gives it something to read on stdin.
+    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(text.into());
+        self
+    }
+
     /// Shows a text that differs from run to run as another.
     #[allow(dead_code, reason = "for tests whose output names paths")]
     pub fn showing(mut self, text: impl fmt::Display, as_text: &str) -> Self {
@@ -71,7 +80,7 @@ impl Run {
             status,
             stdout,
             stderr,
-        } = self.command.output().expect("the binary runs");
+        } = self.output();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).expect("criscope writes UTF-8");
             self.shown
@@ -87,6 +96,24 @@ impl Run {
             stdout,
             stderr,
         }
+    }
+
+    fn output(&mut self) -> Output {
+        let Some(stdin) = self.stdin.take() else {
+            return self.command.output().expect("the binary runs");
+        };
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut pipe = child.stdin.take().expect("stdin is a pipe");
+        // The binary may end without having read it all.
+        let _ = pipe.write_all(&stdin);
+        drop(pipe);
+        child.wait_with_output().expect("the binary runs")
     }
 
     /// Runs it, expecting success, and returns what it wrote to stdout.
