@@ -16,6 +16,12 @@ fi
 name=
 trap '[ -z "$name" ] || "$lab" down "$name" >/dev/null 2>&1 || true' EXIT INT TERM
 
+# Starts a node and remembers its name: the first words of what the lab prints.
+up() {
+    name=
+    name=$("$lab" up --generation "${GENERATION:-2}" --detach "$@" | sed -n '1s/:.*//p')
+}
+
 # Runs criscope on the node, where everything has its usual place. A diagnosis is an answer, not a failure of the tour.
 on_node() {
     printf '\n$ criscope %s\n' "$*"
@@ -23,7 +29,7 @@ on_node() {
 }
 
 say "Starting a real containerd with pods and registries (the first time fetches Debian's packages)"
-name=$("$lab" up --generation "${GENERATION:-2}" --pods 3 --detach)
+up --pods 3
 on_node
 on_node endpoints
 on_node pods
@@ -34,7 +40,6 @@ on_node test-pull registry.lab.test/lab/app:1
 
 say "The same node with a mirror that is down:"
 "$lab" down "$name" >/dev/null
-name=
-name=$("$lab" up --generation "${GENERATION:-2}" --pods 1 --mirror down --detach)
+up --pods 1 --mirror down
 on_node test-pull registry.lab.test/lab/app:1
 say "The node is gone again. On a node of your own, start with: criscope"
