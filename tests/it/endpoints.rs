@@ -30,7 +30,9 @@ fn examine(endpoint: &str, timeout: &str) -> (Outcome, Value) {
 /// An endpoint that cannot be used: exit code 3, a reason and an advice; another command says the same.
 #[track_caller]
 fn refuses(endpoint: &str, verdict: &str, detail: &str) -> Value {
-    let (outcome, report) = examine(endpoint, "300ms");
+    // Silence has to be waited for, everything else has all the time it needs.
+    let timeout = if verdict == "hung" { "1s" } else { "30s" };
+    let (outcome, report) = examine(endpoint, timeout);
     assert_eq!(report["verdict"], verdict, "{report:#}");
     assert_eq!(outcome.code, 3, "{outcome}");
     assert_eq!(report["chosen"], false);
@@ -38,7 +40,7 @@ fn refuses(endpoint: &str, verdict: &str, detail: &str) -> Value {
     assert!(text("detail").contains(detail), "{report:#}");
     assert!(!text("advice").is_empty(), "{report:#}");
 
-    let outcome = criscope(["-r", endpoint, "-t", "300ms", "ps"]).outcome();
+    let outcome = criscope(["-r", endpoint, "-t", timeout, "ps"]).outcome();
     assert_eq!(outcome.code, 3, "{outcome}");
     assert!(outcome.stderr.contains(endpoint), "{outcome}");
     assert!(outcome.stderr.contains(detail), "{outcome}");
@@ -49,7 +51,7 @@ fn refuses(endpoint: &str, verdict: &str, detail: &str) -> Value {
 /// An endpoint that serves: exit code 0.
 #[track_caller]
 fn serves(endpoint: &str, verdict: &str, api: &str) -> Value {
-    let (outcome, report) = examine(endpoint, "10s");
+    let (outcome, report) = examine(endpoint, "30s");
     assert_eq!(report["verdict"], verdict, "{report:#}");
     assert_eq!(outcome.code, 0, "{outcome}");
     assert_eq!(report["chosen"], true);

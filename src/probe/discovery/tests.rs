@@ -10,7 +10,7 @@ use crate::cri;
 use crate::fake::Node;
 
 const LONG: Duration = Duration::from_secs(3600);
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(500);
 
 /// A root with /run, and /var/run leading there.
 struct Tree(tempfile::TempDir);

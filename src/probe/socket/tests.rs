@@ -14,7 +14,7 @@ use crate::fake::socket::{Situation, Socket};
 use crate::fake::{CriPlugin, Node, Rule};
 
 const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(500);
 
 async fn examine(path: &Path, host: &Host, deadline: Duration, wake: bool) -> Triage {
     let endpoint = Endpoint::from_path(path).unwrap();
