@@ -190,7 +190,8 @@ async fn version(
 ) -> Result<cri::VersionResponse, client::Error> {
     let options = client::Options {
         deadline: options.deadline,
-        fall_back: false,
+        // The older API is spoken when its turn has come, not before.
+        fall_back: api == Api::V1alpha2,
     };
     let client = Client::over(endpoint.clone(), connection.clone(), api, options);
     let reply = client.version(cri::VersionRequest::default()).await?;
