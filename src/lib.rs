@@ -6,6 +6,7 @@ pub mod command;
 pub mod cri;
 pub mod endpoint;
 pub mod error;
+pub mod facts;
 #[cfg(feature = "demo")]
 pub mod fake;
 pub mod model;
