@@ -11,7 +11,10 @@ use crate::cri::containerd::services::containers::v1 as containers;
 use crate::cri::containerd::services::content::v1 as content;
 use crate::cri::containerd::services::images::v1 as images;
 use crate::cri::containerd::services::introspection::v1 as introspection;
+use crate::cri::containerd::services::namespaces::v1 as namespaces;
+use crate::cri::containerd::services::tasks::v1 as tasks;
 use crate::cri::containerd::services::version::v1 as version;
+use crate::cri::containerd::v1::types::Process;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect::{Connection, ORIGIN};
 
@@ -140,6 +143,39 @@ impl Containerd {
         let call = client.list_statuses(within(namespace, content::ListStatusesRequest::default()));
         let answer = self.answer("Content.ListStatuses", call).await?;
         Ok(answer.statuses.into_iter().map(ingest).collect())
+    }
+
+    /// `Namespaces.List`: the names of the namespaces.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn namespaces(&self) -> Result<Vec<String>, Error> {
+        let mut client = namespaces::namespaces_client::NamespacesClient::with_origin(
+            self.connection.clone(),
+            origin(),
+        );
+        let call = client.list(namespaces::ListNamespacesRequest::default());
+        let answer = self.answer("Namespaces.List", call).await?;
+        Ok(answer
+            .namespaces
+            .into_iter()
+            .map(|namespace| namespace.name)
+            .collect())
+    }
+
+    /// `Tasks.Get` of one container in a namespace. containerd asks the shim for it, so a shim that hangs shows here.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`super::Kind::NotFound`] if the container does not run.
+    pub async fn task(&self, namespace: &str, container: &str) -> Result<Option<Process>, Error> {
+        let mut client =
+            tasks::tasks_client::TasksClient::with_origin(self.connection.clone(), origin());
+        let request = tasks::GetRequest {
+            container_id: container.to_owned(),
+            ..Default::default()
+        };
+        let call = client.get(within(namespace, request));
+        Ok(self.answer("Tasks.Get", call).await?.process)
     }
 
     async fn answer<T>(
