@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod discovery;
 pub mod host_files;
 pub mod kubelet;
+pub mod node;
 pub mod registry;
 pub mod socket;
 pub mod test_pull;

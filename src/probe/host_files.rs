@@ -95,6 +95,52 @@ pub fn names(host_root: &Path, path: &Path) -> std::io::Result<Vec<String>> {
     }
 }
 
+/// A host root, perhaps with a staged tree over it, in which single paths are looked at.
+pub struct Reader {
+    layers: Vec<Layer>,
+}
+
+impl Reader {
+    /// Opens the root; that it does not exist shows when something is looked for.
+    pub fn open(host_root: &Path, staged: Option<&Path>) -> Self {
+        let layers = staged.into_iter().chain([host_root]);
+        Self {
+            layers: layers.map(Layer::open).collect(),
+        }
+    }
+
+    /// What is at a path; when a file was last changed is added to `modified`.
+    pub fn look(&self, path: &Path, want: Want, modified: &mut Modified) -> Entry {
+        look(&self.layers, path, want, modified)
+    }
+
+    /// What `stat` says about a path, links followed inside the root; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// The path exists and may not be looked at.
+    pub fn stat(&self, path: &Path) -> std::io::Result<Option<rustix::fs::Stat>> {
+        match self.locate(path)? {
+            Some(fd) => Ok(Some(rustix::fs::fstat(fd)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens what is at a path, links followed inside the root; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// The path exists and may not be looked at.
+    pub fn locate(&self, path: &Path) -> std::io::Result<Option<OwnedFd>> {
+        for layer in &self.layers {
+            match layer.resolve(path) {
+                Ok(found) => return Ok(Some(found)),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// What the layers have at a path: the first that has anything, directories of all of them joined.
 fn look(layers: &[Layer], path: &Path, want: Want, modified: &mut Modified) -> Entry {
     let mut names: Option<Vec<String>> = None;
