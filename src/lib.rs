@@ -1,5 +1,6 @@
 //! criscope tells the truth about the container runtime of a Kubernetes node.
 
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod command;

@@ -1,0 +1,228 @@
+//! Judges, never looks: facts become findings. A static table of checks, each a pure function.
+//!
+//! Adding a check is one function, one line in the table of its area, one fixture that triggers it and one that does
+//! not (`check/fixtures`). Checks depend on facts, never on each other: an absent fact skips, an unknown one leaves
+//! unknown. That a consequence is silent when its cause is known is said in the table, not in code.
+
+pub mod case;
+pub mod cri;
+pub mod endpoint;
+pub mod finding;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod knowledge;
+mod order;
+pub mod scope;
+
+use crate::facts::{Facts, Gap};
+
+pub use case::Case;
+pub use finding::{Area, Code, Finding, Note, Report, Severity, Status, Summary};
+pub use scope::{Profile, Scope};
+
+use finding::{API_VERSION, ReportKind, Runtime};
+
+/// What a check makes of a node: notes, or why there is nothing to judge.
+pub type Judged = Result<Outcome, Gap>;
+
+/// The notes of a check, one for each subject. Never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome(Vec<Note>);
+
+impl From<Note> for Outcome {
+    fn from(note: Note) -> Self {
+        Self(vec![note])
+    }
+}
+
+impl Outcome {
+    /// The problems, or the note that there are none.
+    pub fn of(problems: Vec<Note>, pass: impl Into<String>) -> Self {
+        if problems.is_empty() {
+            Note::pass(pass).into()
+        } else {
+            Self(problems)
+        }
+    }
+}
+
+impl From<Note> for Judged {
+    fn from(note: Note) -> Self {
+        Ok(note.into())
+    }
+}
+
+impl From<Outcome> for Judged {
+    fn from(outcome: Outcome) -> Self {
+        Ok(outcome)
+    }
+}
+
+/// A check of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// Its stable name.
+    pub code: &'static str,
+    /// What is true when it passes.
+    pub title: &'static str,
+    /// What part of the node it is about.
+    pub area: Area,
+    /// How much it matters when it fails.
+    pub severity: Severity,
+    /// The sets that it belongs to.
+    pub profiles: &'static [Profile],
+    /// What is looked at, and when it warns or fails. For `explain` and the documentation.
+    pub rule: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What to do, where there is more to say than with the finding.
+    pub remedy: &'static str,
+    /// Where it was met in the field: `project#number`.
+    pub seen: &'static [&'static str],
+    /// Codes that, when they fail, leave nothing to be said here: the finding is silent.
+    pub silenced_by: &'static [&'static str],
+    /// Codes that, when they are problems too, are the cause of this one and are shown before it.
+    pub caused_by: &'static [&'static str],
+    /// The judgement.
+    pub judge: fn(&Case<'_>) -> Judged,
+}
+
+impl Check {
+    /// What most entries have in common.
+    const BLANK: Self = Self {
+        code: "",
+        title: "",
+        area: Area::Endpoint,
+        severity: Severity::Medium,
+        profiles: scope::NODE,
+        rule: "",
+        why: "",
+        remedy: "",
+        seen: &[],
+        silenced_by: &[],
+        caused_by: &[],
+        judge: |_| Err(Gap::Absent(String::new())),
+    };
+}
+
+/// The table: all checks in the order of their areas.
+pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
+    const AREAS: &[&[Check]] = &[endpoint::CHECKS, cri::CHECKS];
+    AREAS.iter().copied().flatten()
+}
+
+/// The check with this code.
+pub fn find(code: &str) -> Option<&'static Check> {
+    table().find(|check| check.code == code)
+}
+
+/// Judges the facts about a node.
+pub fn examine(facts: &Facts, scope: &Scope) -> Report {
+    let case = Case::new(facts);
+    let mut judged: Vec<(&'static Check, Vec<Note>)> = table()
+        .filter(|check| scope.includes(check))
+        .map(|check| (check, notes(check, &case)))
+        .collect();
+    order::silence(&mut judged);
+    let mut summary = Summary::default();
+    let mut findings = Vec::new();
+    for (check, mut notes) in judged {
+        for note in &mut notes {
+            scope.cap(check, note);
+        }
+        let worst = notes.iter().map(|note| note.status).max();
+        summary.add(worst.unwrap_or(Status::Pass));
+        findings.extend(notes.into_iter().map(|note| finding(check, note)));
+    }
+    order::sort(&mut findings);
+    let next = next(&findings);
+    if !scope.all {
+        findings.retain(|finding| !matches!(finding.status, Status::Pass | Status::Skip));
+    }
+    Report {
+        api_version: API_VERSION.to_owned(),
+        kind: ReportKind::Report,
+        tool: facts.tool.clone(),
+        host: facts.host.name.value().cloned().unwrap_or_default(),
+        runtime: runtime(facts),
+        started_at: facts.taken_at.clone(),
+        duration_ms: (facts.duration_ms > 0.0).then_some(facts.duration_ms),
+        profile: scope.profile.name().to_owned(),
+        data_date: knowledge::date().to_owned(),
+        findings,
+        summary,
+        next,
+    }
+}
+
+fn notes(check: &Check, case: &Case<'_>) -> Vec<Note> {
+    match (check.judge)(case) {
+        Ok(Outcome(notes)) => notes,
+        Err(Gap::Absent(what)) => vec![Note::new(Status::Skip, what)],
+        Err(Gap::Unknown(reason)) => vec![Note::unknown(reason)],
+    }
+}
+
+fn finding(check: &Check, note: Note) -> Finding {
+    Finding {
+        code: Code::of_table(check.code),
+        area: check.area,
+        title: check.title.to_owned(),
+        severity: note.severity.unwrap_or(check.severity),
+        status: note.status,
+        subject: note.subject,
+        message: note.message,
+        runtime_says: note.runtime_says,
+        measured: note.measured,
+        expected: note.expected,
+        source: note.source,
+        remedy: note.remedy.or_else(|| usual_remedy(check, note.status)),
+        evidence: note.evidence,
+        since: note.since,
+        duration_ms: note.duration_ms,
+    }
+}
+
+/// What usually helps, where a problem says nothing of its own.
+fn usual_remedy(check: &Check, status: Status) -> Option<finding::Remedy> {
+    (status.is_problem() && !check.remedy.is_empty()).then(|| finding::Remedy {
+        text: check.remedy.to_owned(),
+        ..finding::Remedy::default()
+    })
+}
+
+fn runtime(facts: &Facts) -> Runtime {
+    let reported = facts.telling();
+    let known = reported.and_then(|endpoint| endpoint.runtime.as_ref());
+    let version = facts.cri.version.value();
+    Runtime {
+        name: version
+            .map(|version| version.name.clone())
+            .or_else(|| known?.name.clone()),
+        version: version
+            .map(|version| version.version.clone())
+            .or_else(|| known?.version.clone()),
+        api: version
+            .map(|version| version.api.clone())
+            .or_else(|| known?.api.clone()),
+        endpoint: reported
+            .filter(|endpoint| endpoint.chosen || known.is_some())
+            .map(|endpoint| endpoint.endpoint.to_string()),
+    }
+}
+
+/// Commands worth typing next: what mends the worst problem, what explains it, how to look again.
+fn next(findings: &[Finding]) -> Vec<String> {
+    let Some(worst) = findings.iter().find(|finding| finding.status.is_problem()) else {
+        return Vec::new();
+    };
+    let mends = worst.remedy.iter().flat_map(|remedy| &remedy.commands);
+    mends
+        .take(2)
+        .cloned()
+        .chain([
+            format!("criscope explain {}", worst.code),
+            "criscope doctor -w".to_owned(),
+        ])
+        .collect()
+}

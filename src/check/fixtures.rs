@@ -1,0 +1,161 @@
+//! For every check a node that triggers it and one that does not, both made from one healthy node by a few changes.
+//!
+//! [`FIXTURES`] is held against the table: a check without a fixture fails the tests. The documentation shows what the
+//! bad nodes produce.
+
+mod cri;
+mod endpoint;
+mod healthy;
+
+use std::collections::BTreeSet;
+
+use super::finding::{Finding, Status};
+use super::scope::{Profile, Scope, Selector};
+use super::{Report, examine, table};
+use crate::facts::Facts;
+
+pub use healthy::healthy;
+
+/// A node that triggers a check, and one that does not.
+#[derive(Clone, Copy)]
+pub struct Fixture {
+    /// The check.
+    pub code: &'static str,
+    /// What makes the healthy node trigger it.
+    pub bad: fn(&mut Facts),
+    /// What makes the healthy node pass it, where it does not by itself.
+    pub good: fn(&mut Facts),
+}
+
+/// A fixture whose good node is the healthy one.
+const fn bad(code: &'static str, bad: fn(&mut Facts)) -> Fixture {
+    Fixture {
+        code,
+        bad,
+        good: |_| {},
+    }
+}
+
+/// A fixture with a good node of its own.
+#[allow(dead_code, reason = "most checks pass on the healthy node")]
+const fn both(code: &'static str, bad: fn(&mut Facts), good: fn(&mut Facts)) -> Fixture {
+    Fixture { code, bad, good }
+}
+
+/// All fixtures.
+pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
+    [endpoint::FIXTURES, cri::FIXTURES].into_iter().flatten()
+}
+
+/// A node with changes.
+pub fn node(change: fn(&mut Facts)) -> Facts {
+    let mut facts = healthy();
+    change(&mut facts);
+    facts
+}
+
+/// Everything that one check says about a node.
+pub fn judge(code: &str, facts: &Facts) -> Vec<Finding> {
+    let mut scope = Scope::of(Profile::Node);
+    scope.only = vec![Selector::parse(code).unwrap()];
+    scope.all = true;
+    examine(facts, &scope).findings
+}
+
+/// The report about a node in a profile.
+pub fn report(profile: Profile, facts: &Facts) -> Report {
+    examine(facts, &Scope::of(profile))
+}
+
+#[test]
+fn every_check_has_a_fixture_and_every_fixture_a_check() {
+    let codes: Vec<&str> = table().map(|check| check.code).collect();
+    let unique: BTreeSet<&str> = codes.iter().copied().collect();
+    assert_eq!(codes.len(), unique.len(), "codes are unique");
+    let have: BTreeSet<&str> = fixtures().map(|fixture| fixture.code).collect();
+    let missing: Vec<_> = unique.difference(&have).collect();
+    let surplus: Vec<_> = have.difference(&unique).collect();
+    assert!(missing.is_empty(), "checks without a fixture: {missing:?}");
+    assert!(surplus.is_empty(), "fixtures without a check: {surplus:?}");
+}
+
+#[test]
+fn bad_nodes_trigger_and_good_nodes_pass() {
+    let mut wrong = Vec::new();
+    for fixture in fixtures() {
+        let found = judge(fixture.code, &node(fixture.bad));
+        let check = super::find(fixture.code).unwrap();
+        // What never fails tells something instead.
+        let tells = found.iter().any(|finding| {
+            finding.status.is_problem()
+                || check.severity == super::Severity::Info && finding.status == Status::Pass
+        });
+        if !tells {
+            wrong.push(format!("{}: the bad node gives {found:#?}", fixture.code));
+        }
+        let found = judge(fixture.code, &node(fixture.good));
+        if found.iter().any(|finding| finding.status != Status::Pass) {
+            wrong.push(format!("{}: the good node gives {found:#?}", fixture.code));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_healthy_node_has_no_finding_in_any_profile() {
+    for profile in Profile::ALL {
+        let report = report(*profile, &healthy());
+        assert!(
+            report.findings.is_empty(),
+            "{}: {:#?}",
+            profile.name(),
+            report.findings
+        );
+        assert!(report.summary.pass > 0 || *profile == Profile::Registry);
+    }
+}
+
+#[test]
+fn facts_that_were_saved_are_judged_alike() {
+    let all = Scope {
+        all: true,
+        ..Scope::of(Profile::Node)
+    };
+    for fixture in fixtures() {
+        let facts = node(fixture.bad);
+        let saved = serde_json::to_string(&facts).unwrap();
+        let again: Facts = serde_json::from_str(&saved).unwrap();
+        assert_eq!(
+            examine(&facts, &all),
+            examine(&again, &all),
+            "{}",
+            fixture.code
+        );
+    }
+}
+
+#[test]
+fn problems_are_told_with_a_place_and_a_remedy() {
+    let mut wrong = Vec::new();
+    for fixture in fixtures() {
+        for finding in judge(fixture.code, &node(fixture.bad)) {
+            if !finding.status.is_problem() {
+                continue;
+            }
+            let remedy = finding
+                .remedy
+                .as_ref()
+                .is_some_and(|remedy| !remedy.text.is_empty());
+            if finding.source.is_none() && finding.evidence.is_empty() || !remedy {
+                wrong.push(format!("{}: {finding:#?}", fixture.code));
+            }
+            if finding.message.ends_with('.') {
+                wrong.push(format!(
+                    "{}: `{}` is no clause",
+                    fixture.code, finding.message
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,144 @@
+//! Causes before consequences: what is silent because of something else, and in which order the rest is told.
+//!
+//! Both follow edges of the table (`silenced_by`, `caused_by`), so nothing here knows a particular check.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::{Finding, Note, Severity, Status};
+use super::{Check, find};
+
+/// Replaces what a check has to say, if something that failed makes it pointless. What passed stays.
+pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)]) {
+    let failed: BTreeSet<&str> = judged
+        .iter()
+        .filter(|(_, notes)| notes.iter().any(|note| note.status == Status::Fail))
+        .map(|(check, _)| check.code)
+        .collect();
+    for (check, notes) in judged {
+        if notes.iter().all(|note| note.status == Status::Pass) {
+            continue;
+        }
+        if let Some(cause) = silencer(check, &failed, &mut BTreeSet::new()) {
+            *notes = vec![Note::new(
+                Status::Skip,
+                format!("nothing to be said while `{cause}` fails"),
+            )];
+        }
+    }
+}
+
+/// The failed check at the beginning of the chain that silences this one.
+fn silencer(
+    check: &Check,
+    failed: &BTreeSet<&str>,
+    seen: &mut BTreeSet<&'static str>,
+) -> Option<&'static str> {
+    for &code in check.silenced_by {
+        if !seen.insert(code) {
+            continue;
+        }
+        let earlier = find(code).and_then(|cause| silencer(cause, failed, seen));
+        if let Some(cause) = earlier {
+            return Some(cause);
+        }
+        if failed.contains(code) {
+            return Some(code);
+        }
+    }
+    None
+}
+
+/// How urgent a finding is; the smallest is shown first.
+type Rank = (std::cmp::Reverse<Status>, Severity);
+
+/// Sorts: problems first, the worst of them first, but a cause before everything that it explains.
+pub(super) fn sort(findings: &mut [Finding]) {
+    let mut ranks: BTreeMap<String, Rank> = BTreeMap::new();
+    for finding in findings
+        .iter()
+        .filter(|finding| finding.status.is_problem())
+    {
+        let rank = (std::cmp::Reverse(finding.status), finding.severity);
+        let known = ranks
+            .entry(finding.code.as_str().to_owned())
+            .or_insert(rank);
+        *known = rank.min(*known);
+    }
+    // A cause is as urgent as the worst that comes of it. Chains are short: a few rounds settle them.
+    for _ in 0..4 {
+        for (code, rank) in ranks.clone() {
+            for cause in find(&code).map(|check| check.caused_by).unwrap_or_default() {
+                if let Some(known) = ranks.get_mut(*cause) {
+                    *known = rank.min(*known);
+                }
+            }
+        }
+    }
+    let depths: BTreeMap<String, usize> = ranks
+        .keys()
+        .map(|code| (code.clone(), depth(code, &ranks, 0)))
+        .collect();
+    findings.sort_by_cached_key(|finding| {
+        let code = finding.code.as_str();
+        let own = (std::cmp::Reverse(finding.status), finding.severity);
+        let problem = finding.status.is_problem();
+        let rank = match ranks.get(code) {
+            // Of several findings of one check only the worst is pulled up.
+            Some(&rank) if problem => rank,
+            _ => own,
+        };
+        let depth = if problem {
+            depths.get(code).copied().unwrap_or(0)
+        } else {
+            0
+        };
+        (
+            rank,
+            depth,
+            own,
+            finding.area,
+            code.to_owned(),
+            place(finding),
+        )
+    });
+}
+
+/// How long the chain of causes before a problem is.
+fn depth(code: &str, problems: &BTreeMap<String, Rank>, so_far: usize) -> usize {
+    if so_far > 8 {
+        return so_far;
+    }
+    let causes = find(code).map(|check| check.caused_by).unwrap_or_default();
+    causes
+        .iter()
+        .filter(|cause| problems.contains_key(**cause))
+        .map(|cause| 1 + depth(cause, problems, so_far + 1))
+        .max()
+        .unwrap_or(0)
+}
+
+/// Findings of one check in the order of their places.
+fn place(finding: &Finding) -> (String, usize, String) {
+    let (path, line) = match &finding.source {
+        Some(crate::facts::Source::File(place)) => (place.path.clone(), place.line.unwrap_or(0)),
+        _ => (String::new(), 0),
+    };
+    (path, line, finding.subject.clone().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table;
+
+    /// Every code that the table refers to is in the table.
+    #[test]
+    fn edges_lead_somewhere() {
+        let codes: Vec<&str> = table().map(|check| check.code).collect();
+        for check in table() {
+            for code in check.silenced_by.iter().chain(check.caused_by) {
+                assert!(codes.contains(code), "{} refers to {code}", check.code);
+                assert_ne!(*code, check.code);
+            }
+        }
+    }
+}
