@@ -6,7 +6,10 @@ pub mod args;
 pub mod completion;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod endpoints;
+pub mod examine;
+pub mod explain;
 pub mod imagefsinfo;
 pub mod images;
 pub mod info;
@@ -60,6 +63,10 @@ pub enum Command {
     Imagefsinfo(imagefsinfo::ImageFsInfo),
     /// Prove the registry configuration by pulling an image, and leave no trace
     TestPull(test_pull::TestPull),
+    /// Examine the node and say what is wrong, the worst first
+    Doctor(doctor::Doctor),
+    /// Explain a finding: what is looked at, why it matters, what to do
+    Explain(explain::Explain),
     /// Explain and prove the registry configuration
     Registry(registry::Registry),
     /// Pull images through the runtime
@@ -103,6 +110,8 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
+        Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,
         Command::Start(args) => start::run(args, session).await,

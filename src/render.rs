@@ -6,6 +6,7 @@ pub mod inspection;
 pub mod list;
 pub mod output;
 pub mod progress;
+pub mod report;
 pub mod route;
 pub mod sanitize;
 pub mod structured;

@@ -144,23 +144,31 @@ impl Session {
         }
     }
 
+    /// The endpoint that was set, if one was.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn given(&self) -> Result<Option<Given>, Error> {
+        let Some(setting) = &self.settings.runtime_endpoint else {
+            return Ok(None);
+        };
+        Ok(Some(Given {
+            endpoint: endpoint(setting, "runtime")?,
+            source: match setting.origin {
+                Origin::Flag => Source::Flag,
+                Origin::Env(_) => Source::Env,
+                Origin::File(_) => Source::Config,
+            },
+            detail: setting.origin.to_string(),
+        }))
+    }
+
     /// Looks at every candidate for the node's runtime.
     ///
     /// # Errors
     /// The endpoint that was set cannot be used.
     pub async fn discover(&self, effort: Effort, wake: bool) -> Result<Discovery, Error> {
-        let set = match &self.settings.runtime_endpoint {
-            Some(setting) => Some(Given {
-                endpoint: endpoint(setting, "runtime")?,
-                source: match setting.origin {
-                    Origin::Flag => Source::Flag,
-                    Origin::Env(_) => Source::Env,
-                    Origin::File(_) => Source::Config,
-                },
-                detail: setting.origin.to_string(),
-            }),
-            None => None,
-        };
+        let set = self.given()?;
         let inputs = Inputs {
             set,
             ..Inputs::default()

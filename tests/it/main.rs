@@ -14,6 +14,7 @@ mod support;
 
 mod captures;
 mod cli;
+mod doctor;
 mod endpoints;
 mod house;
 mod lab;
