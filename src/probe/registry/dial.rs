@@ -285,8 +285,7 @@ impl Walk<'_> {
 }
 
 fn no_such_host(host: &str, detail: &str) -> Fault {
-    Fault::new(Verdict::NoSuchHost, Stage::Dns, format!("{host}: {detail}"))
-        .in_go(format!("dial tcp: lookup {host}: no such host"))
+    Fault::new(Verdict::NoSuchHost, Stage::Dns, format!("{host}: {detail}")).in_go("no such host")
 }
 
 fn unresolved(error: &io::Error, host: &str) -> Fault {
@@ -297,7 +296,7 @@ fn unresolved(error: &io::Error, host: &str) -> Fault {
         || text.contains("Non-recoverable")
     {
         return Fault::new(Verdict::DnsFailure, Stage::Dns, format!("{host}: {text}"))
-            .in_go(format!("dial tcp: lookup {host}: server misbehaving"));
+            .in_go("server misbehaving");
     }
     no_such_host(host, &text)
 }

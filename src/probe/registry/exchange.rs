@@ -227,11 +227,11 @@ impl Connection {
                 format!("{error}: `{shown}`")
             };
             return Fault::new(
-                Verdict::BadResponse,
+                Verdict::NotHttp,
                 ask.at,
                 format!("it does not answer in HTTP ({detail})"),
             )
-            .in_go("malformed HTTP response");
+            .in_go("malformed HTTP");
         }
         let closed = format!("it closes the connection without an answer ({error})");
         // A server that refuses the handshake afterwards may reset the connection before its alert is read.

@@ -129,7 +129,11 @@ impl Walk<'_> {
         {
             Ok(reply) => reply,
             Err(fault)
-                if !decides && matches!(fault.verdict, Verdict::Closed | Verdict::BadResponse) =>
+                if !decides
+                    && matches!(
+                        fault.verdict,
+                        Verdict::Closed | Verdict::NotHttp | Verdict::BadResponse
+                    ) =>
             {
                 return Ok(());
             }
@@ -316,7 +320,10 @@ impl Walk<'_> {
             .and_then(Digest::parse);
         let encoding = reply.header("content-encoding").map(str::to_owned);
         let body = self.read(reply, at).await?;
-        let fault = if content::looks_like_html(&media_type, &body) {
+        let fault = if body.is_empty() {
+            Fault::new(Verdict::Truncated, at, "the manifest is empty")
+                .in_go("reports content size of zero")
+        } else if content::looks_like_html(&media_type, &body) {
             return Err(self.page(at, &media_type));
         } else if let Some(encoding) = encoding.filter(|encoding| encoding != "identity") {
             Fault::new(
@@ -327,15 +334,7 @@ impl Walk<'_> {
         } else if let Some(expected) = wanted.or(announced.as_ref())
             && Digest::of(&body) != *expected
         {
-            let found = Digest::of(&body);
-            Fault::new(
-                Verdict::Corrupt,
-                at,
-                format!("the manifest has the digest {found}, not {expected}"),
-            )
-            .in_go(format!(
-                "unexpected commit digest {found}, expected {expected}"
-            ))
+            mismatch("manifest", at, &Digest::of(&body), expected)
         } else if self.runtime == RuntimeName::Containerd
             && !content::is_manifest_type(&media_type)
             // containerd takes this for schema 1.
@@ -445,34 +444,32 @@ impl Walk<'_> {
         let size = descriptor.size;
         let complete = drain(reply.body, size, stall, at, take).await;
         let found = Digest::from_hash(hash);
+        // containerd reads as much as the manifest declares and does not mind what was promised beyond that.
+        let enough = self.runtime == RuntimeName::Containerd && length == size && found == expected;
         let fault = match complete {
+            Err(fault) if enough && fault.verdict == Verdict::Truncated => return Ok(()),
             Err(fault) => fault,
-            Ok(false) => Fault::new(
-                Verdict::Corrupt,
-                at,
-                format!("the blob is longer than the declared {size} bytes"),
-            ),
-            Ok(true) if length < size => Fault::new(
-                Verdict::Truncated,
-                at,
-                format!("the blob ends after {length} of {size} bytes"),
-            )
-            .in_go(format!(
-                "expected {size} bytes but got {length}: unexpected EOF"
-            )),
-            Ok(true) if found != expected => Fault::new(
-                Verdict::Corrupt,
-                at,
-                format!("the blob has the digest {found}, not {expected}"),
-            )
-            .in_go(format!(
-                "unexpected commit digest {found}, expected {expected}"
-            )),
+            Ok(false) => {
+                let detail = format!("the blob is longer than the declared {size} bytes");
+                Fault::new(Verdict::Corrupt, at, detail)
+            }
+            Ok(true) if length < size => {
+                let detail = format!("the blob ends after {length} of {size} bytes");
+                Fault::new(Verdict::Truncated, at, detail).in_go("unexpected EOF")
+            }
+            Ok(true) if found != expected => mismatch("blob", at, &found, &expected),
             Ok(true) => return Ok(()),
         };
         self.trail.spoil(&fault);
         Err(fault)
     }
+}
+
+/// The fault of content that is not what its digest promises.
+fn mismatch(what: &str, at: Stage, found: &Digest, expected: &Digest) -> Fault {
+    let detail = format!("the {what} has the digest {found}, not {expected}");
+    let error = format!("unexpected commit digest {found}, expected {expected}");
+    Fault::new(Verdict::Corrupt, at, detail).in_go(error)
 }
 
 /// The digest of a descriptor; it comes from outside and goes into a URL.

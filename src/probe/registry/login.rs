@@ -182,21 +182,13 @@ impl<'a> Walk<'a> {
                     format!("no token from {realm}: {}", fault.detail),
                 )
             };
-            let which = if with_credentials {
-                "oauth"
-            } else {
-                "anonymous"
-            };
-            let error = fault.error.map(|error| {
-                format!("failed to authorize: failed to fetch {which} token: {error}")
-            });
             Fault {
                 verdict,
                 at: Stage::Token,
                 detail,
                 // To the runtime this is a request that could not be authorized, not an answer.
                 status: None,
-                error,
+                error: fault.error,
             }
         })
     }

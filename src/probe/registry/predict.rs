@@ -25,6 +25,7 @@ pub fn predict(route: &Route, probes: &[EndpointProbe]) -> Option<Prediction> {
         runtime,
         waits: BTreeMap::new(),
         failures: Vec::new(),
+        first_without_content: None,
         assumed: Vec::new(),
     };
     let end = match pull.runtime.name {
@@ -57,9 +58,18 @@ enum Found {
 
 /// How the whole pull ends.
 enum End {
-    Done { manifest: usize, blobs: usize },
-    Stopped { at: usize, served_by: Option<usize> },
-    Exhausted { served_by: Option<usize> },
+    Done {
+        manifest: usize,
+        blobs: usize,
+    },
+    Stopped {
+        at: usize,
+        served_by: Option<usize>,
+    },
+    /// No endpoint has the object that was looked for last.
+    Exhausted {
+        served_by: Option<usize>,
+    },
 }
 
 struct Pull<'a> {
@@ -70,6 +80,8 @@ struct Pull<'a> {
     waits: BTreeMap<usize, (u64, Wait)>,
     /// Endpoints that were passed over, in order.
     failures: Vec<usize>,
+    /// The first of them in the search for content that is under way; none while the name is resolved.
+    first_without_content: Option<usize>,
     assumed: Vec<Assumption>,
 }
 
@@ -126,6 +138,7 @@ impl Pull<'_> {
             Phase::Fetch
         };
         let probes = self.probes;
+        self.first_without_content = None;
         for (index, probe) in probes.iter().enumerate() {
             if !self.route.endpoints[index].phases.contains(&phase) {
                 continue;
@@ -136,6 +149,9 @@ impl Pull<'_> {
                 Has::No(verdict, at) => (verdict, at),
             };
             self.pass_over(index, failure);
+            if object != Object::Tag {
+                self.first_without_content.get_or_insert(index);
+            }
             if !failure.0.next_host(failure.1, &self.runtime) {
                 return Found::StoppedAt(index);
             }
@@ -292,6 +308,10 @@ impl Pull<'_> {
                 .find(|&index| rank(&self.probes[index]) == best)
         };
         match self.runtime.name {
+            // For content it is simply the first host's.
+            RuntimeName::Containerd if self.first_without_content.is_some() => {
+                self.error_of(self.first_without_content?)
+            }
             RuntimeName::Containerd if Rules::builtin().holds(Rule::ErrorByRank, &self.runtime) => {
                 self.error_of(first_of(rank)?)
             }
@@ -315,6 +335,13 @@ impl Pull<'_> {
         let probe = self.probes.get(endpoint)?;
         let text = match probe.status {
             Some(404) if self.runtime.name == RuntimeName::Containerd => "not found".to_owned(),
+            // Which versions name the missing login instead of the status was seen with these.
+            None if probe.verdict == Verdict::Unauthorized
+                && self.runtime.name == RuntimeName::Containerd
+                && !Rules::builtin().holds(Rule::ErrorByRank, &self.runtime) =>
+            {
+                "401 Unauthorized".to_owned()
+            }
             _ => probe.error.clone().unwrap_or_else(|| probe.detail.clone()),
         };
         let hides = self

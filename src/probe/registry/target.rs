@@ -85,13 +85,16 @@ impl Target {
     /// Takes an absolute URL apart. Users and passwords in it are dropped, as containerd drops them.
     pub fn parse(url: &str) -> Result<Target, String> {
         let url = url.split('#').next().unwrap_or_default();
-        let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            Some(other) => return Err(format!("unsupported protocol scheme \"{other}\"")),
-            None => return Err("no scheme".to_owned()),
+        let scheme = match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+            // In Go's words, an empty scheme included.
+            other => {
+                let other = other.unwrap_or_default();
+                return Err(format!("unsupported protocol scheme \"{other}\""));
+            }
         };
+        let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
         let authority = uri.authority().ok_or("no host")?.as_str();
         let after_user = authority.rsplit('@').next().unwrap_or_default();
         let host = uri.host().unwrap_or_default();

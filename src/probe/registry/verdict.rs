@@ -81,8 +81,12 @@ pub enum Verdict {
     Truncated,
     /// Content does not have its declared digest.
     Corrupt,
-    /// An answer that breaks the protocol, or is larger than any honest one.
+    /// Something answers, but not in HTTP.
+    NotHttp,
+    /// An answer whose content is not what it has to be.
     BadResponse,
+    /// A document that goes on beyond any honest size.
+    Oversized,
     /// The endpoint's URL is not one.
     BadUrl,
     /// A configured certificate authority cannot be read.
@@ -144,12 +148,12 @@ impl Verdict {
         match self {
             Serves | Answers => false,
             // A fault inside content, and content that is not what it should be.
-            Stalled | Truncated | Corrupt | NotARegistry | NoPlatform => false,
+            Stalled | Truncated | Corrupt | Oversized | NotARegistry | NoPlatform => false,
             // containerd builds all hosts before it asks the first: one bad entry ends the pull.
             BadUrl | CaUnreadable | ClientCertUnreadable => runtime.name != RuntimeName::Containerd,
-            BadRedirect | BadResponse => {
-                runtime.name != RuntimeName::Containerd && at < Stage::Blob
-            }
+            BadResponse => runtime.name != RuntimeName::Containerd && at < Stage::Blob,
+            // While a name is resolved containerd takes such an answer for the last word, for content it does not.
+            BadRedirect => (runtime.name == RuntimeName::Containerd) == (at == Stage::Blob),
             _ => at < Stage::Blob || runtime.name == RuntimeName::Containerd,
         }
     }
@@ -172,7 +176,8 @@ impl Verdict {
                     Wait::Endless
                 }
             }
-            (Verdict::Stalled, _) => Wait::Endless,
+            // Nobody limits how long a body may take or how long a document may be.
+            (Verdict::Stalled | Verdict::Oversized, _) => Wait::Endless,
             // CRI-O makes five attempts and sleeps between them as told, at most a minute each time, or 2, 4, 8 and 16
             // seconds; containerd repeats at once.
             (Verdict::RateLimited, _) if runtime.name == RuntimeName::Crio => {
@@ -229,6 +234,10 @@ mod tests {
         case(Verdict::BlobMissing, Stage::Blob, [true, true, false]);
         case(Verdict::RedirectBroken, Stage::Blob, [true, true, false]);
         case(Verdict::CaUnreadable, Stage::Trust, [false, false, true]);
+        case(Verdict::BadRedirect, Stage::Manifest, [false, false, true]);
+        case(Verdict::BadRedirect, Stage::Blob, [true, true, false]);
+        case(Verdict::NotHttp, Stage::Manifest, [true, true, true]);
+        case(Verdict::BadResponse, Stage::Manifest, [false, false, true]);
     }
 
     #[test]

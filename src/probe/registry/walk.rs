@@ -283,7 +283,7 @@ impl Walk<'_> {
         {
             Ok(true) => return Ok(content),
             Ok(false) => Err(Fault::new(
-                Verdict::BadResponse,
+                Verdict::Oversized,
                 at,
                 "its answer is larger than 8 MiB",
             )),

@@ -80,7 +80,7 @@ async fn a_manifest_that_is_not_what_its_digest_says() {
 #[tokio::test]
 async fn bodies_that_are_no_manifest() {
     for (media_type, body, verdict) in [
-        (MANIFEST_TYPE, b"".as_slice(), Verdict::BadResponse),
+        (MANIFEST_TYPE, b"".as_slice(), Verdict::Truncated),
         (MANIFEST_TYPE, b"{\"schemaVersion\":2", Verdict::BadResponse),
         (MANIFEST_TYPE, b"\x1f\x8b\x08\x00", Verdict::BadResponse),
         (MANIFEST_TYPE, b"<html>", Verdict::NotARegistry),
@@ -317,4 +317,26 @@ async fn whose_image_a_catch_all_mirror_serves() {
         .await
         .unwrap();
     assert_eq!(dead.ignored(), None);
+}
+
+#[tokio::test]
+async fn a_length_that_promises_more_than_the_blob() {
+    let image = Image::new("promise");
+    let (digest, layer) = (sha256(&image.layer), image.layer.clone());
+    let server = Server::start(move |line, _| {
+        if !line.ends_with(&digest) {
+            return image.serve(line);
+        }
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            layer.len() + 10
+        );
+        Act::SayAndClose([head.as_bytes(), &layer].concat())
+    })
+    .await;
+    let endpoint = endpoint(&server.url("http", PATH));
+    // Seen: containerd has read what the manifest declares, and is content.
+    assert_serves(&probe(endpoint.clone(), &deep()).await);
+    let crio = probe_as(RuntimeName::Crio, endpoint, &deep()).await;
+    assert_verdict(&crio, Verdict::Truncated, Stage::Blob);
 }
