@@ -315,7 +315,15 @@ fn untrustworthy(error: TrustError) -> Fault {
         TrustError::CaUnreadable { .. } | TrustError::CaEmpty { .. } => Verdict::CaUnreadable,
         TrustError::ClientCert { .. } => Verdict::ClientCertUnreadable,
     };
-    Fault::new(verdict, Stage::Trust, error.to_string()).in_go(error.to_string())
+    // Go says of a key only what is wrong with it, not which file it is in.
+    let in_go = match &error {
+        TrustError::ClientCert { .. } => "failed to load X509 key pair".to_owned(),
+        TrustError::CaEmpty { .. } => "unable to load CA cert".to_owned(),
+        TrustError::CaUnreadable { path, .. } => {
+            format!("unable to read CA cert \"{}\"", path.display())
+        }
+    };
+    Fault::new(verdict, Stage::Trust, error.to_string()).in_go(in_go)
 }
 
 impl EndpointProbe {

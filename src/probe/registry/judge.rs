@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 use x509_cert::Certificate as X509;
 use x509_cert::certificate::Version;
 use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{DateTime, Decode, Encode, Header, Reader, SliceReader};
+use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -185,7 +185,7 @@ impl Search<'_> {
             let refusal = if !signed_by(der, x509, &issuer, self.judge.algorithms) {
                 Some("its key did not sign the certificate".to_owned())
             } else if let Some(fault) = self.judge.out_of_date(&issuer) {
-                Some(fault.in_go())
+                Some(format!("it {fault}"))
             } else if !may_sign(&issuer) {
                 Some("it is not authorized to sign other certificates".to_owned())
             } else {
@@ -319,11 +319,4 @@ fn unreadable(chain: usize) -> Certificate {
             reason: "malformed certificate".to_owned(),
         }],
     }
-}
-
-/// A point in time as certificates write it.
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    DateTime::from_system_time(time)
-        .map(|time| time.to_string())
-        .unwrap_or_default()
 }

@@ -19,6 +19,9 @@ pub fn predict(route: &Route, probes: &[EndpointProbe]) -> Option<Prediction> {
     if probes.len() != route.endpoints.len() {
         return None;
     }
+    if let Some(fatal) = &route.fatal {
+        return Some(Prediction::stopped(fatal));
+    }
     let mut pull = Pull {
         route,
         probes,
@@ -352,7 +355,7 @@ impl Pull<'_> {
             .collect();
         Some(ExpectedError {
             text,
-            endpoint,
+            endpoint: Some(endpoint),
             hides,
         })
     }
@@ -587,7 +590,7 @@ mod tests {
             let error = foretell(runtime, probes).error.unwrap();
             assert_eq!(
                 (error.text.as_str(), error.endpoint, error.hides.as_slice()),
-                (text, endpoint, hides)
+                (text, Some(endpoint), hides)
             );
         }
         let missing = bad(
@@ -660,6 +663,10 @@ mod tests {
         assert_eq!(prediction.assumed, [Assumption::OtherDigestNotAsked]);
         probes[0] = good("d");
         assert_eq!(predict(&route, &probes).unwrap().served_by, Some(0));
+        route.fatal = Some("unable to read CA cert".into());
+        let stopped = predict(&route, &probes).unwrap();
+        assert_eq!(stopped.outcome, Outcome::Fails);
+        assert_eq!(stopped.error.unwrap().endpoint, None);
         route.runtime = "nonsense".into();
         assert_eq!(predict(&route, &probes), None);
     }

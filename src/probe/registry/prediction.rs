@@ -31,6 +31,26 @@ pub struct Prediction {
     pub assumed: Vec<Assumption>,
 }
 
+impl Prediction {
+    /// A pull that cannot even start, and why.
+    pub(super) fn stopped(why: &str) -> Self {
+        Self {
+            outcome: Outcome::Fails,
+            served_by: None,
+            blobs_by: None,
+            digest: None,
+            delay: Wait::Millis(0),
+            delays: Vec::new(),
+            error: Some(ExpectedError {
+                text: why.to_owned(),
+                endpoint: None,
+                hides: Vec::new(),
+            }),
+            assumed: Vec::new(),
+        }
+    }
+}
+
 /// The end of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,8 +91,8 @@ impl EndpointDelay {
 pub struct ExpectedError {
     /// The part of it that tells the cause, as the runtime words it.
     pub text: String,
-    /// Position of the endpoint it is about.
-    pub endpoint: usize,
+    /// Position of the endpoint it is about; none if the pull does not get as far as that.
+    pub endpoint: Option<usize>,
     /// Positions of the endpoints that failed too and that it does not mention.
     pub hides: Vec<usize>,
 }

@@ -22,10 +22,10 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 use x509_cert::Certificate as X509;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 
 use super::certificate::Certificate;
-use super::judge::{Judge, identifier, rfc3339};
+use super::judge::{Judge, identifier};
 use super::outcome::Fault;
 use super::trust::Trust;
 use super::verdict::{Stage, Verdict};
@@ -39,6 +39,8 @@ pub(super) struct Seen {
     pub asked: bool,
     /// Whether one was shown.
     pub shown: bool,
+    /// Whether one is configured and was held back, because the server names other authorities.
+    pub withheld: bool,
 }
 
 /// [`Seen`], shared with the callbacks of the handshake.
@@ -188,17 +190,33 @@ struct Client {
 }
 
 impl ResolvesClientCert for Client {
-    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(
+        &self,
+        authorities: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let key = self.key.as_ref();
+        let fitting = key.filter(|key| authorities.is_empty() || issued_by(key, authorities));
         with_seen(&self.seen, |seen| {
             seen.asked = true;
-            seen.shown = self.key.is_some();
+            seen.shown = fitting.is_some();
+            seen.withheld = key.is_some() && fitting.is_none();
         });
-        self.key.clone()
+        fitting.cloned()
     }
 
     fn has_certs(&self) -> bool {
         true
     }
+}
+
+/// Whether a chain leads to one of the authorities that a server names. If not, Go sends no certificate at all.
+fn issued_by(key: &CertifiedKey, authorities: &[&[u8]]) -> bool {
+    key.cert.iter().any(|certificate| {
+        let x509 = X509::from_der(certificate);
+        let issuer = x509.and_then(|x509| x509.tbs_certificate().issuer().to_der());
+        issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_slice()))
+    })
 }
 
 /// Explains why a handshake did not come about. `first` are the first bytes that the peer sent.
@@ -255,17 +273,13 @@ fn refused_certificate(seen: &Seen, host: &str) -> Option<Fault> {
         .iter()
         .map(|fault| fault.to_string())
         .collect();
-    let now = rfc3339(SystemTime::now());
-    let in_go = first
-        .in_go()
-        .replace("current time is", &format!("current time {now} is"));
     Some(
         Fault::new(
             first.verdict(),
             Stage::Tls,
             format!("the certificate of {host} {}", all.join(", and ")),
         )
-        .in_go(format!("tls: failed to verify certificate: {in_go}")),
+        .in_go(first.in_go()),
     )
 }
 
@@ -273,7 +287,7 @@ fn refused_certificate(seen: &Seen, host: &str) -> Option<Fault> {
 /// certificate when the client thinks that all is done.
 pub(super) fn explain_tls(error: &TlsError, seen: &SharedSeen) -> Fault {
     let at = Stage::Tls;
-    let (asked, shown) = with_seen(seen, |seen| (seen.asked, seen.shown));
+    let (asked, shown, withheld) = with_seen(seen, |seen| (seen.asked, seen.shown, seen.withheld));
     let TlsError::AlertReceived(alert) = error else {
         return Fault::new(Verdict::TlsOther, at, error.to_string());
     };
@@ -292,6 +306,11 @@ pub(super) fn explain_tls(error: &TlsError, seen: &SharedSeen) -> Fault {
             | CertificateRevoked
             | DecryptError
     );
+    if withheld && about_client {
+        let detail =
+            "the configured client certificate is from none of the authorities that it accepts";
+        return Fault::new(Verdict::TlsClientCertRejected, at, detail).in_go(in_go);
+    }
     if *alert == CertificateRequired || (asked && !shown && about_client) {
         return Fault::new(
             Verdict::TlsClientCertRequired,

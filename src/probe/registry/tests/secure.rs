@@ -90,10 +90,7 @@ async fn an_unknown_authority() {
     let server = secure_registry(&authority.issue(|_| {}), None).await;
     let probe = probe_with(&server, true, "", None).await;
     assert_verdict(&probe, Verdict::TlsUnknownCa, Stage::Tls);
-    assert_error(
-        &probe,
-        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    );
+    assert_error(&probe, "x509: certificate signed by unknown authority");
     assert!(probe.detail.contains("Lab CA"), "{}", probe.detail);
     // Another authority of the same name is no better.
     let namesake = Authority::new(|_| {});
@@ -127,11 +124,12 @@ async fn without_verification_it_is_recorded_all_the_same() {
 async fn dates() {
     let probe = probe_leaf(|params| params.not_after = date_time_ymd(2020, 1, 1)).await;
     assert_verdict(&probe, Verdict::TlsExpired, Stage::Tls);
-    assert_error(
-        &probe,
-        "x509: certificate has expired or is not yet valid: current time ",
+    assert_error(&probe, "x509: certificate has expired or is not yet valid");
+    assert!(
+        probe.detail.contains("expired at 2020-01-01T00:00:00Z"),
+        "{}",
+        probe.detail
     );
-    assert_error(&probe, "is after 2020-01-01T00:00:00Z");
     let probe = probe_leaf(|params| params.not_before = date_time_ymd(2090, 1, 1)).await;
     assert_verdict(&probe, Verdict::TlsNotYetValid, Stage::Tls);
 }
@@ -165,7 +163,7 @@ async fn an_expired_authority_vouches_for_nobody() {
     let server = secure_registry(&authority.issue(|_| {}), None).await;
     let probe = probe_with(&server, true, &authority.pem, None).await;
     assert_verdict(&probe, Verdict::TlsUnknownCa, Stage::Tls);
-    assert!(probe.detail.contains("has expired"), "{}", probe.detail);
+    assert!(probe.detail.contains("expired at 2020"), "{}", probe.detail);
 }
 
 #[tokio::test]
@@ -226,6 +224,24 @@ async fn client_certificates() {
         Verdict::TlsClientCertRejected,
         "{refused:#?}"
     );
+    assert!(
+        refused.detail.contains("none of the authorities"),
+        "{}",
+        refused.detail
+    );
+    // Another authority of the right name: the certificate is shown and refused.
+    let namesake = Authority::new(|_| {}).issue(|_| {});
+    let refused = probe_with(&server, true, &authority.pem, Some(&namesake)).await;
+    assert_eq!(
+        refused.verdict,
+        Verdict::TlsClientCertRejected,
+        "{refused:#?}"
+    );
+    assert!(
+        refused.detail.contains("refuses the client certificate"),
+        "{}",
+        refused.detail
+    );
 }
 
 #[tokio::test]
@@ -276,7 +292,7 @@ async fn files_that_cannot_be_read() {
     assert_verdict(&gone, Verdict::CaUnreadable, Stage::Trust);
     assert_eq!(
         gone.error.as_deref(),
-        Some("unable to read CA cert \"/gone.crt\": no such file or directory")
+        Some("unable to read CA cert \"/gone.crt\"")
     );
     endpoint.tls.ca.clear();
     endpoint.tls.client_cert = Some(ClientCert {
