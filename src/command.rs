@@ -3,7 +3,9 @@
 
 pub mod act;
 pub mod args;
+pub mod checkpoint;
 pub mod completion;
+pub mod create;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
@@ -15,6 +17,7 @@ pub mod images;
 pub mod info;
 pub mod input;
 pub mod inspect;
+pub mod jsonschema;
 pub mod node;
 pub mod overview;
 pub mod pods;
@@ -24,12 +27,17 @@ pub mod registry;
 pub mod rm;
 pub mod rmi;
 pub mod rmp;
+pub mod run;
+pub mod runp;
+pub mod runtime_config;
 pub mod select;
 pub mod session;
 pub mod start;
 pub mod stop;
 pub mod stopp;
 pub mod test_pull;
+pub mod update;
+pub mod update_runtime_config;
 pub mod version;
 
 use clap::Subcommand;
@@ -71,6 +79,12 @@ pub enum Command {
     Registry(registry::Registry),
     /// Pull images through the runtime
     Pull(pull::Pull),
+    /// Run a container in a pod of its own, from files
+    Run(Box<run::Run>),
+    /// Run a pod from a file
+    Runp(runp::RunPod),
+    /// Create a container in a pod, from files
+    Create(Box<create::Create>),
     /// Start containers that were created
     Start(start::Start),
     /// Stop running containers
@@ -83,6 +97,14 @@ pub enum Command {
     Rmp(rmp::RemovePod),
     /// Remove images
     Rmi(rmi::RemoveImage),
+    /// Give running containers other limits
+    Update(Box<update::Update>),
+    /// Write the state of running containers into archives
+    Checkpoint(checkpoint::Checkpoint),
+    /// Show what kubelet and runtime have to agree on
+    RuntimeConfig(runtime_config::RuntimeConfig),
+    /// Tell the runtime the network of the pods
+    UpdateRuntimeConfig(update_runtime_config::UpdateRuntimeConfig),
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -114,12 +136,19 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,
+        Command::Run(args) => run::run(args, session).await,
+        Command::Runp(args) => runp::run(args, session).await,
+        Command::Create(args) => create::run(args, session).await,
         Command::Start(args) => start::run(args, session).await,
         Command::Stop(args) => stop::run(args, session).await,
         Command::Stopp(args) => stopp::run(args, session).await,
         Command::Rm(args) => rm::run(args, session).await,
         Command::Rmp(args) => rmp::run(args, session).await,
         Command::Rmi(args) => rmi::run(args, session).await,
+        Command::Update(args) => update::run(args, session).await,
+        Command::Checkpoint(args) => checkpoint::run(args, session).await,
+        Command::RuntimeConfig(args) => runtime_config::run(args, session).await,
+        Command::UpdateRuntimeConfig(args) => update_runtime_config::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,
         Command::Completion(args) => completion::run(args, session),

@@ -28,6 +28,7 @@ mod gather;
 pub mod json;
 mod number;
 mod scalar;
+mod schema;
 mod split;
 mod table;
 mod unknown;
@@ -35,6 +36,7 @@ mod value;
 mod walk;
 
 pub use encode::{EncodeErrors, Mistake, Problem, encode};
+pub use schema::schema;
 pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};
 pub use unknown::{Unknown, unknown_fields};

@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::error::{Error, Exit};
 use crate::model::{Container, Image, PodSandbox};
 use crate::render::human;
-use crate::render::progress::{PACE, PATIENCE, Progress};
+use crate::render::progress::{PACE, PATIENCE, Progress, during};
 use crate::render::sanitize;
 
 pub use consent::Consent;
@@ -197,6 +197,11 @@ impl Session {
             ));
         }
         Ok(worst)
+    }
+
+    /// Waits for something that may take long, and says on a terminal what is being waited for.
+    pub async fn wait_for<T>(&self, step: &str, work: impl Future<Output = T>) -> T {
+        during(&self.output, || step.to_owned(), work).await
     }
 
     /// Writes lines to stdout.

@@ -16,6 +16,7 @@ use clap::Args;
 use super::act::Rehearsal;
 use super::args::{duration, pair};
 use super::input;
+use super::jsonschema::PodSchema;
 use super::session::Session;
 use crate::client::Client;
 use crate::client::containerd::CRI_NAMESPACE;
@@ -37,7 +38,11 @@ where --pull-timeout is not given. What is typed after --creds can be read by ev
 
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub struct Pull {
     /// Images: names with a tag or a digest
     #[arg(value_name = "IMAGE", required = true)]
@@ -49,14 +54,16 @@ pub struct Pull {
     #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = pair, value_delimiter = ',')]
     annotations: Vec<(String, String)>,
     #[command(flatten)]
-    how: How,
+    how: PullHow,
     #[command(flatten)]
     rehearsal: Rehearsal,
+    #[command(subcommand)]
+    schema: Option<PodSchema>,
 }
 
 /// Flags of every command that pulls.
 #[derive(Debug, Args)]
-pub struct How {
+pub struct PullHow {
     #[command(flatten)]
     credentials: Credentials,
     /// How long a pull may take; 0 is for ever
@@ -64,7 +71,7 @@ pub struct How {
     pull_timeout: Option<Duration>,
 }
 
-impl How {
+impl PullHow {
     /// The deadline of a pull, from the flag, else from the environment.
     fn deadline(&self) -> Result<Option<Duration>, Error> {
         let set = match self.pull_timeout {
@@ -85,6 +92,9 @@ impl How {
 /// # Errors
 /// The credentials or the pod's configuration cannot be used, the runtime cannot be asked, or stdout written.
 pub async fn run(args: &Pull, session: &Session) -> Result<Exit, Error> {
+    if let Some(schema) = &args.schema {
+        return schema.run(session);
+    }
     let sandbox_config = match &args.pod_config {
         Some(path) => Some(input::pod_sandbox_config(path).await?),
         None => None,
@@ -134,7 +144,7 @@ impl Orders {
     /// # Errors
     /// They cannot be used.
     pub async fn new(
-        how: &How,
+        how: &PullHow,
         sandbox_config: Option<cri::PodSandboxConfig>,
     ) -> Result<Self, Error> {
         Ok(Self {

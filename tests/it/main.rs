@@ -25,5 +25,7 @@ mod real;
 mod rm;
 mod rmi;
 mod rmp;
+mod run;
 mod stop;
 mod test_pull;
+mod update;

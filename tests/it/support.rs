@@ -4,7 +4,7 @@ pub mod lab;
 pub mod run;
 pub mod small;
 
-pub use run::criscope;
+pub use run::{Outcome, criscope};
 
 use criscope::fake::{self, Node};
 

@@ -1,9 +1,9 @@
 //! The binary, run once: its arguments, its environment, and what came out as one text.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use criscope::fake::Node;
 
@@ -76,25 +76,23 @@ impl Run {
 
     /// Runs it.
     pub fn outcome(mut self) -> Outcome {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.output();
-        let text = |bytes: Vec<u8>| {
-            let text = String::from_utf8(bytes).expect("criscope writes UTF-8");
-            self.shown
-                .iter()
-                .fold(text, |text, (from, to)| text.replace(from, to))
-        };
-        let (stdout, stderr) = (text(stdout), text(stderr));
-        let code = status
-            .code()
-            .unwrap_or_else(|| panic!("criscope died of {status}\n{stderr}"));
-        Outcome {
-            code,
-            stdout,
-            stderr,
+        let output = self.output();
+        shown(&self.shown, output)
+    }
+
+    /// Starts it, to be watched, interrupted and waited for.
+    pub fn spawn(mut self) -> Running {
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        Running {
+            child,
+            stdout: BufReader::new(stdout),
+            shown: self.shown,
         }
     }
 
@@ -129,6 +127,74 @@ impl Run {
     pub fn json(self) -> serde_json::Value {
         let text = self.stdout();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("not JSON: {error}\n{text}"))
+    }
+}
+
+/// A run that goes on. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    shown: Vec<(String, String)>,
+}
+
+impl Running {
+    /// The next line of stdout, without its end; blocks until there is one. `None` at the end.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let length = self.stdout.read_line(&mut line).expect("stdout is text");
+        (length > 0).then(|| line.trim_end_matches('\n').to_owned())
+    }
+
+    /// What Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    }
+
+    /// Waits for its end. What was read by lines is not in the outcome.
+    pub fn wait(mut self) -> Outcome {
+        let mut stdout = Vec::new();
+        self.stdout
+            .read_to_end(&mut stdout)
+            .expect("stdout can be read");
+        let mut stderr = Vec::new();
+        let mut pipe = self.child.stderr.take().expect("stderr is a pipe");
+        pipe.read_to_end(&mut stderr).expect("stderr can be read");
+        let status = self.child.wait().expect("the binary ends");
+        let output = Output {
+            status,
+            stdout,
+            stderr,
+        };
+        shown(&self.shown, output)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has mostly ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn shown(replacements: &[(String, String)], output: Output) -> Outcome {
+    let text = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).expect("criscope writes UTF-8");
+        replacements
+            .iter()
+            .fold(text, |text, (from, to)| text.replace(from, to))
+    };
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    let code = output
+        .status
+        .code()
+        .unwrap_or_else(|| panic!("criscope died of {}\n{stderr}", output.status));
+    Outcome {
+        code,
+        stdout,
+        stderr,
     }
 }
 

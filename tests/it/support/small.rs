@@ -51,6 +51,15 @@ pub fn node() -> Node {
         .expect("the fake node starts")
 }
 
+/// The same with this version of containerd.
+pub fn node_of(version: &str) -> Node {
+    Node::builder()
+        .world(world())
+        .runtime("containerd", version)
+        .start()
+        .expect("the fake node starts")
+}
+
 /// The ids of containers by pod and name, oldest first.
 pub fn containers(node: &Node, pod: &str, name: &str) -> Vec<String> {
     node.world(|world| {
