@@ -11,6 +11,7 @@ pub mod demo;
 pub mod doctor;
 pub mod endpoints;
 pub mod examine;
+pub mod exec;
 pub mod explain;
 pub mod imagefsinfo;
 pub mod images;
@@ -35,6 +36,7 @@ pub mod session;
 pub mod start;
 pub mod stop;
 pub mod stopp;
+pub mod streaming;
 pub mod test_pull;
 pub mod update;
 pub mod update_runtime_config;
@@ -69,6 +71,8 @@ pub enum Command {
     Inspecti(inspect::InspectImage),
     /// Show the file systems of images and containers
     Imagefsinfo(imagefsinfo::ImageFsInfo),
+    /// Run a command in containers
+    Exec(exec::Exec),
     /// Prove the registry configuration by pulling an image, and leave no trace
     TestPull(test_pull::TestPull),
     /// Examine the node and say what is wrong, the worst first
@@ -131,6 +135,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspectp(args) => inspect::run_pod(args, session).await,
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+        Command::Exec(args) => exec::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Explain(args) => explain::run(args, session).await,

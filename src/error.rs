@@ -10,6 +10,7 @@ use crate::endpoint::{self, connect};
 use crate::probe::discovery;
 use crate::render::structured;
 use crate::settings;
+use crate::stream;
 
 /// How the process ends. Scripts rely on these numbers; see `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +128,13 @@ impl Error {
         self
     }
 
+    /// Lets the process end in another way: `exec` has codes of its own.
+    #[must_use]
+    pub fn exiting(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Says what was being done, in front of the message.
     #[must_use]
     pub fn while_doing(mut self, doing: impl fmt::Display) -> Self {
@@ -236,6 +244,36 @@ impl From<client::Error> for Error {
             None => made,
         };
         made.maybe_hint(hint_of(&error))
+    }
+}
+
+impl From<stream::Error> for Error {
+    fn from(error: stream::Error) -> Self {
+        let source = match &error {
+            // A pipe that nobody reads any more is no error.
+            stream::Error::Output(source) => {
+                return Self::from(std::io::Error::from(source.kind()));
+            }
+            error => std::error::Error::source(error),
+        };
+        let made = Self::failure(&error);
+        let made = match source {
+            Some(source) => made.because(source),
+            None => made,
+        };
+        made.maybe_hint(match &error {
+            stream::Error::Refused { .. } | stream::Error::Upgrade { .. } => {
+                Some("`--transport` takes another way, `--debug` shows what was tried")
+            }
+            stream::Error::Deadline { .. } => Some("`-t 10s` before the command waits longer"),
+            stream::Error::Handshake { .. } => {
+                Some("`--tls-ca`, `--tls-sni`, `--tls-cert` and `--tls-key` say whom to trust and who asks")
+            }
+            stream::Error::Lost(_) => {
+                Some("the runtime went away or was restarted; `criscope endpoints` tells whether it is back")
+            }
+            _ => None,
+        })
     }
 }
 

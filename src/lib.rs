@@ -16,4 +16,5 @@ pub mod registry;
 pub mod render;
 pub mod secret;
 pub mod settings;
+pub mod stream;
 pub mod wire;

@@ -88,6 +88,17 @@ impl ContainerFilter {
         Ok(listing)
     }
 
+    /// Whether anything was chosen by it.
+    pub fn is_set(&self) -> bool {
+        self.name.is_some()
+            || self.pod.is_some()
+            || self.image.is_some()
+            || self.state.is_some()
+            || !self.labels.is_empty()
+            || self.namespace.is_some()
+            || self.newest.keep().is_some()
+    }
+
     fn request(&self, all: bool, id: Option<&str>) -> cri::ListContainersRequest {
         let state = match self.state {
             Some(ContainerState::Created) => Some(cri::ContainerState::ContainerCreated),

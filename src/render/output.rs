@@ -43,6 +43,11 @@ impl Output {
         stdout.flush()
     }
 
+    /// Writes what a command in a container wrote to its stderr, as it is.
+    pub fn raw(&self, bytes: &[u8]) {
+        let _ = io::stderr().lock().write_all(bytes);
+    }
+
     /// Redraws a terminal: clears it and writes from the top. On anything else the data simply follows.
     ///
     /// # Errors
