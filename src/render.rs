@@ -8,6 +8,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod route;
+pub mod route_comparison;
 pub mod sanitize;
 pub mod structured;
 pub mod test_pull;

@@ -3,10 +3,12 @@
 //! [`route`] is pure: the files of a node, a runtime with its version and an image give the same answer on every
 //! machine. It does not know whether a host answers.
 
+pub mod compare;
 pub mod containerd;
 pub mod crio;
 mod docker;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether there is any endpoint to ask.
+    pub fn is_passable(&self) -> bool {
+        self.fatal.is_none() && !self.endpoints.is_empty()
+    }
+
     /// A route with no endpoint yet.
     fn new(runtime: &RuntimeId, image: &ImageRef) -> Self {
         Self {
@@ -125,6 +132,15 @@ pub enum Phase {
     Fetch,
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Resolve => "resolve",
+            Phase::Fetch => "fetch",
+        })
+    }
+}
+
 /// How TLS is spoken with an endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +192,18 @@ pub enum AuthSource {
     Header,
     /// An auth file (CRI-O's `global_auth_file`).
     Authfile,
+}
+
+impl fmt::Display for AuthSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AuthSource::None => "none",
+            AuthSource::Request => "request",
+            AuthSource::Config => "config",
+            AuthSource::Header => "header",
+            AuthSource::Authfile => "authfile",
+        })
+    }
 }
 
 /// Where a decision was read.

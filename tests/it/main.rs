@@ -22,6 +22,7 @@ mod lists;
 mod proto;
 mod pull;
 mod real;
+mod registry_route;
 mod rm;
 mod rmi;
 mod rmp;

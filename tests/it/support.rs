@@ -1,5 +1,6 @@
 //! What the tests share: running the binary, the fake node, the lab.
 
+pub mod fixture;
 pub mod lab;
 pub mod run;
 pub mod small;

@@ -1,5 +1,6 @@
 //! `criscope registry route`: the endpoints that the runtime would ask for an image, in order, with the reason and the
-//! line of every one. Nothing is asked; `registry probe` does that.
+//! line of every one. Nothing is asked; `registry probe` does that. With `--compare`, what another configuration or
+//! another version of the runtime would change.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,19 +8,25 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::super::node::NodeArgs;
+use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
 use crate::error::{Error, Exit};
+use crate::probe::host_files;
+use crate::registry::declared::Declared;
 use crate::registry::image_ref::ImageRef;
+use crate::registry::plan::compare::{Comparison, Verdict, compare};
 use crate::registry::plan::{self, Route as Planned};
-use crate::render::{route as shown, structured};
+use crate::registry::version::RuntimeId;
+use crate::render::{route as shown, route_comparison, structured};
 
 const EXAMPLES: &str = "\
 Examples:
   criscope registry route nginx:1.25
   criscope registry route -f images.txt -o json
   criscope registry route quay.io/a/b:1 --as containerd@2.1.4      after an upgrade
-  criscope registry route nginx --host-root /mnt --as crio@1.33.0  a mounted disk";
+  criscope registry route nginx --host-root /mnt --as crio@1.33.0  a mounted disk
+  criscope registry route -f images.txt --compare ./new-node       what would the new files change?
+  criscope registry route -f images.txt --compare-as containerd@2.1.4   what would the upgrade change?";
 
 /// The largest list of images that is read, in bytes.
 const LARGEST_LIST: u64 = 16 * 1024 * 1024;
@@ -44,6 +51,12 @@ pub struct Route {
         alias = "format"
     )]
     output: Format,
+    /// Compare with the routes by the files below DIR, a node's tree; fails if an image would lose its last endpoint
+    #[arg(long, value_name = "DIR")]
+    compare: Option<PathBuf>,
+    /// Compare with the routes under another runtime or version
+    #[arg(long, value_name = "NAME@VERSION")]
+    compare_as: Option<RuntimeId>,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -64,11 +77,19 @@ struct Document {
     routes: Vec<Planned>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared {
+    api_version: &'static str,
+    kind: &'static str,
+    comparisons: Vec<Comparison>,
+}
+
 /// Runs `criscope registry route`.
 ///
 /// # Errors
 /// An image reference is wrong, no runtime is known, or stdout cannot be written. A pull that cannot start is exit code
-/// 1.
+/// 1, in a comparison an image that would lose its last endpoint.
 pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
     let mut images = args.images.clone();
     if let Some(file) = &args.file {
@@ -83,19 +104,13 @@ pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
         .iter()
         .map(|image| plan::route(&node.declared, &node.runtime, image))
         .collect();
+    if args.compare.is_some() || args.compare_as.is_some() {
+        return args.compared(session, &node, &references, routes);
+    }
     let stopped = routes.iter().any(|route| route.fatal.is_some());
     let bytes = match args.output {
-        Format::Text => {
-            let texts: Vec<String> = routes.iter().map(shown::text).collect();
-            texts.join("\n").into_bytes()
-        }
-        Format::Ndjson => {
-            let lines: Result<Vec<Vec<u8>>, _> = routes
-                .iter()
-                .map(|route| structured::document(structured::Format::Ndjson, route))
-                .collect();
-            lines?.concat()
-        }
+        Format::Text => texts(routes.iter().map(shown::text)),
+        Format::Ndjson => lines(&routes)?,
         Format::Json => structured::document(structured::Format::Json, &document(routes))?,
         Format::Yaml => structured::document(structured::Format::Yaml, &document(routes))?,
     };
@@ -105,6 +120,79 @@ pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
     } else {
         Exit::Success
     })
+}
+
+impl Route {
+    /// Shows what the other configuration would change.
+    fn compared(
+        &self,
+        session: &Session,
+        node: &Node,
+        references: &[ImageRef],
+        routes: Vec<Planned>,
+    ) -> Result<Exit, Error> {
+        let runtime = self.compare_as.as_ref().unwrap_or(&node.runtime);
+        let other = match &self.compare {
+            Some(directory) => another(node, directory)?,
+            None => node.declared.clone(),
+        };
+        let comparisons: Vec<Comparison> = routes
+            .into_iter()
+            .zip(references)
+            .map(|(before, image)| compare(before, plan::route(&other, runtime, image)))
+            .collect();
+        let lost = comparisons
+            .iter()
+            .any(|comparison| comparison.verdict == Verdict::Lost);
+        let bytes = match self.output {
+            Format::Text => texts(comparisons.iter().map(route_comparison::text)),
+            Format::Ndjson => lines(&comparisons)?,
+            Format::Json => structured::document(structured::Format::Json, &compared(comparisons))?,
+            Format::Yaml => structured::document(structured::Format::Yaml, &compared(comparisons))?,
+        };
+        session.output.data(&bytes)?;
+        Ok(if lost { Exit::Failure } else { Exit::Success })
+    }
+}
+
+/// The files below another directory, with the daemon told to look for them in the same places.
+fn another(node: &Node, directory: &Path) -> Result<Declared, Error> {
+    if !directory.is_dir() {
+        // Without files every image has a route, that of the defaults: a slip of the pen must not look like one.
+        return Err(Error::usage(format!(
+            "`{}` is no directory",
+            directory.display()
+        )));
+    }
+    let mut other = Declared::default();
+    other
+        .containerd_config
+        .clone_from(&node.declared.containerd_config);
+    other
+        .working_directory
+        .clone_from(&node.declared.working_directory);
+    host_files::read(&mut other, directory, None);
+    Ok(other)
+}
+
+fn texts(texts: impl Iterator<Item = String>) -> Vec<u8> {
+    texts.collect::<Vec<_>>().join("\n").into_bytes()
+}
+
+fn lines(documents: &[impl Serialize]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for document in documents {
+        bytes.extend(structured::document(structured::Format::Ndjson, document)?);
+    }
+    Ok(bytes)
+}
+
+fn compared(comparisons: Vec<Comparison>) -> Compared {
+    Compared {
+        api_version: "criscope/v1",
+        kind: "RouteComparison",
+        comparisons,
+    }
 }
 
 fn document(routes: Vec<Planned>) -> Document {
