@@ -92,6 +92,8 @@ pub enum Rule {
     HttpFallbackNot80,
     /// Of all hosts' errors the most telling is shown (status, then 404, then transport); before, the first.
     ErrorByRank,
+    /// A missing login is named in the error; before, the status 401.
+    LoginMissingNamed,
     /// A host that accepts and never answers is left after 30 s.
     ResponseHeaderTimeout,
     /// Short_name_mode is enforcing by default.

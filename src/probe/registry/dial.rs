@@ -320,6 +320,10 @@ fn unreached(error: &io::Error, address: SocketAddr) -> Fault {
         words.to_owned()
     };
     let shown = join_host_port(&IpAddr::to_string(&address.ip()), address.port());
-    Fault::new(verdict, Stage::Connect, format!("{shown}: {detail}"))
-        .in_go(format!("dial tcp {shown}: connect: {detail}"))
+    let fault = Fault::new(verdict, Stage::Connect, format!("{shown}: {detail}"));
+    if verdict == Verdict::Closed {
+        // Go may notice only when it writes or reads.
+        return fault.in_go(detail);
+    }
+    fault.in_go(format!("dial tcp {shown}: connect: {detail}"))
 }

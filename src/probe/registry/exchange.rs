@@ -29,8 +29,10 @@ use super::tls::{SharedSeen, explain_tls, tls_error, with_seen};
 use super::verdict::{Stage, Verdict};
 use crate::secret::Secret;
 
-/// The longest header block that is read.
-const MAX_HEAD: usize = 64 << 10;
+/// The longest header block that is read: Go's own limit, because up to that a runtime takes it.
+const MAX_HEAD: usize = 10 << 20;
+/// So many headers are read. Go does not count them.
+const MAX_HEADERS: usize = 1000;
 
 /// One request.
 pub(super) struct Ask<'a> {
@@ -101,6 +103,7 @@ impl Connection {
         } = dialled;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Fault::new(Verdict::Closed, at, error.to_string()))?;
@@ -207,11 +210,9 @@ impl Connection {
             ));
         }
         if error.is_parse_too_large() {
-            return Fault::new(
-                Verdict::BadResponse,
-                ask.at,
-                "its header block is larger than 64 KiB",
-            );
+            let detail = "its header block is larger than 10 MiB or does not end";
+            return Fault::new(Verdict::NotHttp, ask.at, detail)
+                .in_go("server response headers exceeded");
         }
         if error.is_parse() {
             let shown: String = first

@@ -338,10 +338,9 @@ impl Pull<'_> {
         let probe = self.probes.get(endpoint)?;
         let text = match probe.status {
             Some(404) if self.runtime.name == RuntimeName::Containerd => "not found".to_owned(),
-            // Which versions name the missing login instead of the status was seen with these.
             None if probe.verdict == Verdict::Unauthorized
                 && self.runtime.name == RuntimeName::Containerd
-                && !Rules::builtin().holds(Rule::ErrorByRank, &self.runtime) =>
+                && !Rules::builtin().holds(Rule::LoginMissingNamed, &self.runtime) =>
             {
                 "401 Unauthorized".to_owned()
             }

@@ -258,7 +258,7 @@ pub(super) fn explain(error: &io::Error, first: &[u8], host: &str, seen: &Shared
                 Stage::Tls,
                 "it resets the connection during the TLS handshake",
             )
-            .in_go("read: connection reset by peer"),
+            .in_go("connection reset by peer"),
             _ => Fault::new(Verdict::TlsOther, Stage::Tls, error.to_string()),
         },
     }

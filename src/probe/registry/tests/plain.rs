@@ -437,13 +437,24 @@ async fn what_is_not_http() {
 
 #[tokio::test]
 async fn hostile_sizes() {
+    let heads = Image::new("heads");
+    // Go takes header blocks of up to 10 MiB.
+    let (probe, _server) = probe_script(move |line, _| {
+        if line.starts_with("HEAD") {
+            let long = "x".repeat(1 << 20);
+            return head_answer("200 OK", &[("Content-Type", MANIFEST_TYPE), ("X", &long)]);
+        }
+        heads.serve(line)
+    })
+    .await;
+    assert_serves(&probe);
     let huge_head = |_: &str, _: &str| {
         Act::SayAndClose(
-            format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20)).into_bytes(),
+            format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(11 << 20)).into_bytes(),
         )
     };
     let (probe, _server) = probe_script(huge_head).await;
-    assert_verdict(&probe, Verdict::BadResponse, Stage::Manifest);
+    assert_verdict(&probe, Verdict::NotHttp, Stage::Manifest);
     let huge_body = |line: &str, _: &str| match line.split(' ').next().unwrap() {
         "HEAD" => head_answer("200 OK", &[("Content-Type", MANIFEST_TYPE)]),
         _ => answer(
