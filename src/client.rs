@@ -6,6 +6,7 @@
 
 pub mod containerd;
 mod error;
+mod events;
 mod reply;
 
 use std::sync::atomic::{AtomicBool, Ordering};

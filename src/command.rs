@@ -10,6 +10,7 @@ pub mod create;
 pub mod demo;
 pub mod doctor;
 pub mod endpoints;
+pub mod events;
 pub mod examine;
 pub mod exec;
 pub mod explain;
@@ -19,6 +20,8 @@ pub mod info;
 pub mod input;
 pub mod inspect;
 pub mod jsonschema;
+pub mod metricdescs;
+pub mod metricsp;
 pub mod node;
 pub mod overview;
 pub mod pods;
@@ -34,6 +37,8 @@ pub mod runtime_config;
 pub mod select;
 pub mod session;
 pub mod start;
+pub mod stats;
+pub mod statsp;
 pub mod stop;
 pub mod stopp;
 pub mod streaming;
@@ -109,6 +114,17 @@ pub enum Command {
     RuntimeConfig(runtime_config::RuntimeConfig),
     /// Tell the runtime the network of the pods
     UpdateRuntimeConfig(update_runtime_config::UpdateRuntimeConfig),
+    /// Measure what containers use
+    Stats(stats::Stats),
+    /// Measure what pods use
+    Statsp(statsp::PodStatsOf),
+    /// Show the metrics of all pods
+    Metricsp(metricsp::PodMetricsOf),
+    /// Show what the metrics mean
+    Metricdescs(metricdescs::MetricDescriptors),
+    /// Show what happens to containers and pods
+    #[command(visible_alias = "event")]
+    Events(events::Events),
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -154,6 +170,11 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Checkpoint(args) => checkpoint::run(args, session).await,
         Command::RuntimeConfig(args) => runtime_config::run(args, session).await,
         Command::UpdateRuntimeConfig(args) => update_runtime_config::run(args, session).await,
+        Command::Stats(args) => stats::run(args, session).await,
+        Command::Statsp(args) => statsp::run(args, session).await,
+        Command::Metricsp(args) => metricsp::run(args, session).await,
+        Command::Metricdescs(args) => metricdescs::run(args, session).await,
+        Command::Events(args) => events::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,
         Command::Completion(args) => completion::run(args, session),

@@ -5,11 +5,13 @@ pub mod container;
 pub mod image;
 pub mod listing;
 pub mod pod_sandbox;
+pub mod stats;
 
 pub use container::{Container, ContainerState};
 pub use image::Image;
 pub use listing::{Item, Listing, Row};
 pub use pod_sandbox::{PodSandbox, PodSandboxState};
+pub use stats::{ContainerStats, MetricDescriptor, PodMetrics, PodStats};
 
 /// The labels that the kubelet puts on what it creates.
 pub mod label {

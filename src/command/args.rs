@@ -58,6 +58,28 @@ impl DocumentFormat {
     }
 }
 
+/// How data is shown that nobody reads as a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DataFormat {
+    /// Indented JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// One line of JSON for each.
+    Ndjson,
+}
+
+impl DataFormat {
+    /// The structured format.
+    pub fn structured(self) -> structured::Format {
+        match self {
+            DataFormat::Json => structured::Format::Json,
+            DataFormat::Yaml => structured::Format::Yaml,
+            DataFormat::Ndjson => structured::Format::Ndjson,
+        }
+    }
+}
+
 /// Flags of every list.
 #[derive(Debug, Args)]
 pub struct ListOutput {
@@ -216,12 +238,14 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A regular expression: unanchored, as in crictl.
+/// A regular expression: unanchored, as in crictl; after `=` the whole name, letter by letter.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn pattern(text: &str) -> Result<regex_lite::Regex, String> {
-    regex_lite::Regex::new(text).map_err(|error| error.to_string())
+    let exact = |name| format!("^{}$", regex_lite::escape(name));
+    let pattern = text.strip_prefix('=').map_or(text.to_owned(), exact);
+    regex_lite::Regex::new(&pattern).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -261,6 +285,15 @@ mod tests {
         assert!(size("").is_err());
         assert!(size("MB").is_err());
         assert!(size("5 parsecs").is_err());
+    }
+
+    #[test]
+    fn a_name_after_an_equals_sign_is_no_pattern() {
+        assert!(pattern("web").unwrap().is_match("my-web-1"));
+        assert!(!pattern("=web").unwrap().is_match("my-web-1"));
+        assert!(pattern("=a.b").unwrap().is_match("a.b"));
+        assert!(!pattern("=a.b").unwrap().is_match("axb"));
+        assert!(pattern("(").is_err());
     }
 
     #[test]

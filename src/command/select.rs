@@ -20,7 +20,7 @@ use crate::model::{Container, Image, Listing, PodSandbox, Row, label};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct ContainerFilter {
-    /// Only containers whose name matches
+    /// Only containers whose name matches; `=NAME` is this name alone
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub name: Option<Regex>,
     /// Only containers of the pod with this id
@@ -126,7 +126,7 @@ impl ContainerFilter {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct PodFilter {
-    /// Only pods whose name matches
+    /// Only pods whose name matches; `=NAME` is this name alone
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub name: Option<Regex>,
     /// Only pods whose namespace matches
