@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod discovery;
 pub mod host_files;
+pub mod image_probe;
 pub mod kubelet;
 pub mod node;
 pub mod registry;

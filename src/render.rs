@@ -2,6 +2,7 @@
 //! clock.
 
 pub mod human;
+pub mod image_probe;
 pub mod inspection;
 pub mod list;
 pub mod output;

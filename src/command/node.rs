@@ -9,6 +9,7 @@ use super::session::Session;
 use crate::error::Error;
 use crate::probe::daemon::{self, Daemon};
 use crate::probe::host_files::{self, Modified};
+use crate::probe::registry::{self as registries, HostFiles};
 use crate::probe::socket::Effort;
 use crate::registry::declared::Declared;
 use crate::registry::version::RuntimeId;
@@ -41,6 +42,27 @@ pub struct Node {
     pub host_root: PathBuf,
     /// The running daemon, if there is one and it could be looked at.
     pub daemon: Option<Daemon>,
+}
+
+impl Node {
+    /// How registries are asked from this node: with the daemon's proxy, authorities and files.
+    pub fn probing(&self) -> registries::Options {
+        let daemon = self.daemon.as_ref();
+        let (file, directory) = daemon
+            .map(|daemon| daemon.certificates.clone())
+            .unwrap_or_default();
+        registries::Options {
+            proxy: daemon
+                .map(|daemon| daemon.proxy.clone())
+                .unwrap_or_default(),
+            host: HostFiles {
+                root: self.host_root.clone(),
+                ssl_cert_file: file,
+                ssl_cert_dir: directory,
+            },
+            ..registries::Options::default()
+        }
+    }
 }
 
 impl NodeArgs {

@@ -1,5 +1,6 @@
 //! `criscope registry …`: what the node's registry configuration really means.
 
+pub mod probe;
 pub mod route;
 
 use clap::{Args, Subcommand};
@@ -18,6 +19,8 @@ pub struct Registry {
 enum Command {
     /// Show which endpoints the runtime asks for an image, in which order, and why
     Route(route::Route),
+    /// Ask every endpoint as the runtime would, and foretell the pull
+    Probe(Box<probe::Probe>),
 }
 
 /// Runs `criscope registry …`.
@@ -27,5 +30,6 @@ enum Command {
 pub async fn run(args: &Registry, session: &Session) -> Result<Exit, Error> {
     match &args.command {
         Command::Route(args) => route::run(args, session).await,
+        Command::Probe(args) => probe::run(args, session).await,
     }
 }

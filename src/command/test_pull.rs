@@ -19,7 +19,7 @@ use super::session::Session;
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
-use crate::probe::registry::{self as registries, Credential, Depth, EndpointProbe, HostFiles};
+use crate::probe::registry::{self as registries, Credential, Depth, EndpointProbe};
 use crate::probe::test_pull::{
     self as trial, Pull, PullStatus, Store, TestPull as Tested, Verdict,
 };
@@ -229,10 +229,6 @@ impl TestPull {
         route: &plan::Route,
         given: Option<&Given>,
     ) -> registries::Options {
-        let daemon = node.daemon.as_ref();
-        let (file, directory) = daemon
-            .map(|daemon| daemon.certificates.clone())
-            .unwrap_or_default();
         let owner = route
             .endpoints
             .last()
@@ -248,16 +244,8 @@ impl TestPull {
             } else {
                 Depth::Manifest
             },
-            proxy: daemon
-                .map(|daemon| daemon.proxy.clone())
-                .unwrap_or_default(),
-            host: HostFiles {
-                root: node.host_root.clone(),
-                ssl_cert_file: file,
-                ssl_cert_dir: directory,
-            },
             credentials: credentials.into_iter().collect(),
-            ..registries::Options::default()
+            ..node.probing()
         }
     }
 
