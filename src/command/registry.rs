@@ -18,7 +18,7 @@ pub struct Registry {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show which endpoints the runtime asks for an image, in which order, and why
-    Route(route::Route),
+    Route(Box<route::Route>),
     /// Ask every endpoint as the runtime would, and foretell the pull
     Probe(Box<probe::Probe>),
 }
