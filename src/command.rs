@@ -4,6 +4,7 @@
 pub mod act;
 pub mod args;
 pub mod checkpoint;
+pub mod attach;
 pub mod completion;
 pub mod create;
 #[cfg(feature = "demo")]
@@ -25,6 +26,7 @@ pub mod metricsp;
 pub mod node;
 pub mod overview;
 pub mod pods;
+pub mod port_forward;
 pub mod ps;
 pub mod pull;
 pub mod registry;
@@ -78,6 +80,10 @@ pub enum Command {
     Imagefsinfo(imagefsinfo::ImageFsInfo),
     /// Run a command in containers
     Exec(exec::Exec),
+    /// Connect to what runs in a container
+    Attach(attach::Attach),
+    /// Reach ports of a pod from here
+    PortForward(port_forward::PortForward),
     /// Prove the registry configuration by pulling an image, and leave no trace
     TestPull(test_pull::TestPull),
     /// Examine the node and say what is wrong, the worst first
@@ -152,6 +158,8 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
         Command::Exec(args) => exec::run(args, session).await,
+        Command::Attach(args) => attach::run(args, session).await,
+        Command::PortForward(args) => port_forward::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Explain(args) => explain::run(args, session).await,

@@ -173,8 +173,6 @@ pub struct Needs {
     pub protocols: &'static [Protocol],
     /// Whether the server has to learn that our input ended.
     pub ends: bool,
-    /// The port, which WebSocket wants in the URL.
-    pub port: Option<u16>,
 }
 
 /// What arrives.
@@ -333,10 +331,6 @@ async fn try_one(
     let opening = async {
         match attempt {
             Attempt::WebSocket { only_newest } => {
-                let target = match needs.port {
-                    Some(port) => target.with_port(port),
-                    None => target.clone(),
-                };
                 let offered = match needs.protocols {
                     [newest, ..] if only_newest => std::slice::from_ref(newest),
                     all => all,

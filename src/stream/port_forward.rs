@@ -49,7 +49,6 @@ pub fn needs(port: u16) -> Needs {
         spdy_protocol: SPDY_PROTOCOL,
         protocols: &[Protocol::V4],
         ends: false,
-        port: Some(port),
     }
 }
 
@@ -85,7 +84,7 @@ pub async fn carry<L: AsyncRead + AsyncWrite>(wire: Wire, local: L) -> Result<()
     };
     tokio::pin!(speaking);
     let mut fault = Vec::new();
-    let (mut silent, mut ended) = (false, false);
+    let (mut silent, mut ended, mut fault_ended) = (false, false, false);
     loop {
         let incoming = tokio::select! {
             spoken = &mut speaking, if !silent => {
@@ -119,9 +118,12 @@ pub async fn carry<L: AsyncRead + AsyncWrite>(wire: Wire, local: L) -> Result<()
                 // Gone already, perhaps.
                 let _ = write.shutdown().await;
             }
-            Incoming::End(FAULT) if ended => break,
+            Incoming::End(FAULT) => fault_ended = true,
             Incoming::Data(..) | Incoming::End(_) => {}
             Incoming::Closed => break,
+        }
+        if ended && fault_ended {
+            break;
         }
     }
     if fault.is_empty() {

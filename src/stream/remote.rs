@@ -49,7 +49,6 @@ pub fn needs(stdin: bool, tty: bool) -> Needs {
         protocols: &[Protocol::V5, Protocol::V4],
         // With a terminal, the end of input is a key.
         ends: stdin && !tty,
-        port: None,
     }
 }
 

@@ -116,16 +116,6 @@ impl Target {
         })
     }
 
-    /// The same with a port in its query, where WebSocket servers look for it.
-    #[must_use]
-    pub fn with_port(&self, port: u16) -> Self {
-        let separator = if self.path.contains('?') { '&' } else { '?' };
-        Self {
-            path: format!("{}{separator}port={port}", self.path),
-            ..self.clone()
-        }
-    }
-
     /// The place within a socket: what of the path does not belong to the socket. The caller knows how much does.
     pub(super) fn below(&self, socket: PathBuf, path: String) -> Self {
         Self {
@@ -247,13 +237,6 @@ mod tests {
         case("http://[::1]1/", Error::Authority("[::1]1".into()));
         let long = format!("http://h/{}", "a".repeat(LONGEST));
         case(&long, Error::TooLong(long.len()));
-    }
-
-    #[test]
-    fn the_port_joins_the_query() {
-        let path = |text: &str| Target::parse(text).unwrap().with_port(80).path().to_owned();
-        assert_eq!(path("http://h/portforward/t"), "/portforward/t?port=80");
-        assert_eq!(path("http://h/p?t=1"), "/p?t=1&port=80");
     }
 
     proptest::proptest! {
