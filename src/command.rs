@@ -3,8 +3,8 @@
 
 pub mod act;
 pub mod args;
-pub mod checkpoint;
 pub mod attach;
+pub mod checkpoint;
 pub mod completion;
 pub mod create;
 #[cfg(feature = "demo")]

@@ -164,11 +164,14 @@ fn judge(probe: &ImageProbe) -> (Verdict, String) {
         }
         Outcome::Fails => {
             let message = match &prediction.error {
-                Some(error) => format!(
-                    "the pull would fail with an error about {}: {}",
-                    probe.host(error.endpoint),
-                    error.text
-                ),
+                Some(error) => match error.endpoint {
+                    Some(endpoint) => format!(
+                        "the pull would fail with an error about {}: {}",
+                        probe.host(endpoint),
+                        error.text
+                    ),
+                    None => format!("the pull would fail: {}", error.text),
+                },
                 None => "the pull would fail".to_owned(),
             };
             return (Verdict::Fails, message);

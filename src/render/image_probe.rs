@@ -19,10 +19,12 @@ pub fn text(probe: &ImageProbe) -> String {
     if let Some(prediction) = &probe.prediction {
         if let Some(error) = &prediction.error {
             lines.push(format!("  the runtime would say: {}", error.text));
-            if !error.hides.is_empty() {
+            if let Some(about) = error.endpoint
+                && !error.hides.is_empty()
+            {
                 lines.push(format!(
                     "  these words are about endpoint {} and hide what happened at {}",
-                    error.endpoint + 1,
+                    about + 1,
                     numbers(&error.hides)
                 ));
             }

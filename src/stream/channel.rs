@@ -238,6 +238,9 @@ mod tests {
                 theirs.write_all(head.as_bytes()).await.unwrap();
                 theirs.write_all(answer).await.unwrap();
             }
+            // Says no more, but hears the client until it ends: a pong must not fail.
+            theirs.shutdown().await.unwrap();
+            theirs
         };
         let client = async move {
             let target = Target::parse("http://127.0.0.1:1/exec/t").unwrap();
