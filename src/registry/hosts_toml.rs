@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::containerd::field;
 use super::document::Document;
 use super::golang::{clean_path, is_duration, parse_url};
 use super::node::{Entry, Node, Table, Value};
@@ -312,8 +311,16 @@ impl Reader<'_> {
         self.rules.holds(rule, self.runtime)
     }
 
+    /// The entry of a key. go-toml v2 (containerd 2.x) takes keys of any case, the last one counts.
     fn field<'t>(&self, table: &'t Table, name: &str) -> Option<&'t Entry> {
-        field(table, name, self.holds(Rule::HostsHeadersOnly))
+        if !self.holds(Rule::HostsHeadersOnly) {
+            return table.entry(name);
+        }
+        let same = table
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        same.map(|(_, entry)| entry)
+            .max_by_key(|entry| (entry.key.line, entry.key.column))
     }
 
     fn file(&self, path: &Path, text: &str) -> Result<Vec<Host>, Rejected> {

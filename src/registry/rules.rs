@@ -33,6 +33,11 @@ pub enum Rule {
     /// A config version above 4 stops the daemon.
     #[serde(rename = "config-max-4")]
     ConfigMax4,
+    /// Plugin names are checked in files of version 2 only, not in those of a higher version.
+    #[serde(rename = "config-version-2-only-checked")]
+    ConfigVersion2OnlyChecked,
+    /// A missing import ends the reading without an error; what was read so far is in force, unchecked.
+    ImportMissingEndsReading,
     /// Plugin names must begin with `io.containerd.`.
     PluginUriPrefix,
     /// Every file is migrated by its own version before it is merged.

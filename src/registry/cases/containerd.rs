@@ -825,6 +825,48 @@ fn files_that_are_not_in_force() {
     }
 }
 
+/// go-toml v2 takes keys of any case, and the last one counts.
+#[test]
+fn keys_of_any_case() {
+    let twice = "[host.\"https://m.test\"]\ncapabilities = [\"pull\", \"resolve\"]\nCapabilities = [\"pull\"]\n";
+    hosts(twice, "1.7.34", &[MIRROR, HUB]);
+    hosts(twice, "2.0.11", &[HUB]);
+    hosts("Server = \"https://m.test\"\n", "1.7.34", &[HUB]);
+    hosts("Server = \"https://m.test\"\n", "2.0.11", &[MIRROR]);
+}
+
+/// 1.4 goes on where later versions stop.
+#[test]
+fn what_the_oldest_version_lets_pass() {
+    case(
+        &[(CONFIG, "imports = [\"/no.toml\"]\n")],
+        "1.4.13",
+        "nginx:1.25",
+        &[HUB],
+    );
+    fatal(
+        &[(CONFIG, "imports = [\"/no.toml\"]\n")],
+        "1.5.0",
+        "nginx",
+        "open /no.toml",
+    );
+    case(
+        &[(CONFIG, "version = 3\n[plugins.cri]\n")],
+        "1.4.13",
+        "nginx:1.25",
+        &[HUB],
+    );
+    fatal(
+        &[(CONFIG, "version = 3\n[plugins.cri]\n")],
+        "1.5.0",
+        "nginx",
+        "invalid plugin key URI",
+    );
+    let unknown = "[plugins.cri.registry]\nconfig_path = 1\n";
+    case(&[(CONFIG, unknown)], "1.4.13", "nginx:1.25", &[HUB]);
+    fatal(&[(CONFIG, unknown)], "1.5.0", "nginx", "config_path");
+}
+
 #[test]
 fn a_file_with_only_a_server() {
     let only = "server = \"https://m.test\"\n";

@@ -29,6 +29,7 @@ pub(super) struct Start<'d> {
     pub(super) files: Vec<File>,
     pub(super) fatal: Option<Fatal>,
     pub(super) unread: Vec<PathBuf>,
+    cut_short: bool,
 }
 
 /// The patterns in a file's `imports`, which must stand above every table header.
@@ -108,6 +109,7 @@ impl<'d> Start<'d> {
             files: Vec::new(),
             fatal: None,
             unread: Vec::new(),
+            cut_short: false,
         }
     }
 
@@ -138,7 +140,7 @@ impl<'d> Start<'d> {
             loaded.insert(path);
             pending.extend(imports);
         }
-        if self.fatal.is_none() {
+        if self.fatal.is_none() && !self.cut_short {
             self.check();
         }
         if self.fatal.is_none() && !self.holds(Rule::ConfigV1Lookup) && self.version == 2 {
@@ -161,6 +163,10 @@ impl<'d> Start<'d> {
     fn read(&mut self, path: &Path, asked_by: &Place) -> Option<Vec<(PathBuf, Place)>> {
         let text = match self.declared.tree.entry(path) {
             Some(tree::Entry::Text { text }) => text,
+            Some(tree::Entry::Absent) if self.holds(Rule::ImportMissingEndsReading) => {
+                self.cut_short = true;
+                return None;
+            }
             Some(tree::Entry::Absent) => {
                 self.die(
                     FatalCause::Import,
@@ -338,7 +344,8 @@ impl<'d> Start<'d> {
             return self.die(FatalCause::Version, message, place);
         }
         let one = self.holds(Rule::ConfigV1Lookup);
-        if one && self.version < 2 {
+        let unchecked = self.version > 2 && self.holds(Rule::ConfigVersion2OnlyChecked);
+        if one && (self.version < 2 || unchecked) {
             return;
         }
         let prefix = self.holds(Rule::PluginUriPrefix);

@@ -93,7 +93,12 @@ pub(super) fn extract(start: Start<'_>, declared: &Declared, runtime: &RuntimeId
     }
     let section = field(images, "registry", case);
     let mut registry = match section.map_or(Ok(Registry::default()), |entry| {
-        read(&entry.node, case, holds(Rule::ConfigsTls))
+        read(
+            &entry.node,
+            case,
+            holds(Rule::ConfigsTls),
+            holds(Rule::ConfigPath),
+        )
     }) {
         Ok(registry) => registry,
         Err(Mistyped(error)) => {
@@ -200,12 +205,12 @@ fn clash(registry: &Registry) -> Option<Fatal> {
     refuse(FatalCause::TlsClash, "configs.tls", &tls.place)
 }
 
-fn read(node: &Node, case: bool, tls: bool) -> Result<Registry, Mistyped> {
+fn read(node: &Node, case: bool, tls: bool, config_path: bool) -> Result<Registry, Mistyped> {
     let table = node
         .table()
         .ok_or_else(|| mistyped("registry", node, "a table"))?;
     let mut registry = Registry::default();
-    if let Some(entry) = field(table, "config_path", case) {
+    if let Some(entry) = field(table, "config_path", case).filter(|_| config_path) {
         let path = string(entry, "registry.config_path")?;
         registry.config_path = (!path.value.is_empty()).then_some(Setting::Written(path));
     }
