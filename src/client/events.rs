@@ -18,6 +18,10 @@ const RPC: Rpc = Rpc {
 };
 
 /// Where the stream is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it for each stream, and it is not moved"
+)]
 enum State {
     /// Nothing was asked yet.
     Start,

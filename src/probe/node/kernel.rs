@@ -314,7 +314,6 @@ fn stuck(root: &Path) -> Fact<Vec<Stuck>> {
     };
     let first: Vec<(u32, Option<String>)> = host
         .pids()
-        .into_iter()
         .filter(|pid| asleep(*pid).is_some())
         .map(|pid| (pid, switches(pid)))
         .take(256)
