@@ -117,6 +117,8 @@ impl Declared {
             registries_conf::ALIASES_FILE,
             crio_conf::FILE,
             POLICY_FILE,
+            "/etc/rancher/k3s/registries.yaml",
+            "/etc/rancher/rke2/registries.yaml",
         ] {
             wanted.look(Path::new(file), Want::Content);
         }

@@ -61,6 +61,9 @@ pub struct Host {
     pub headers: Vec<Located<String>>,
     /// Whether `dial_timeout` is set and in force.
     pub dial_timeout: bool,
+    /// `rewrite`, which only the containerd of k3s and rke2 knows: patterns for the repository, and what takes their
+    /// place.
+    pub rewrites: Vec<(String, String)>,
     /// Whether this is the `server`, the last one.
     pub server: bool,
 }
@@ -274,6 +277,7 @@ impl Host {
             skip_verify: None,
             headers: Vec::new(),
             dial_timeout: false,
+            rewrites: Vec::new(),
             server: true,
         }
     }
@@ -511,6 +515,17 @@ impl Reader<'_> {
                 host.headers
                     .push(Located::new(name.to_owned(), value.key.clone()));
             }
+        }
+        if self.runtime.fork().is_some()
+            && let Some(rewrites) = table.table("rewrite")
+        {
+            let texts = rewrites
+                .in_order()
+                .into_iter()
+                .filter_map(|(pattern, entry)| {
+                    Some((pattern.to_owned(), entry.node.str()?.to_owned()))
+                });
+            host.rewrites = texts.collect();
         }
         if self.holds(Rule::HostsDialTimeout)
             && let Some(entry) = self.field(table, "dial_timeout")

@@ -943,6 +943,25 @@ fn crio_files() {
 }
 
 #[test]
+fn k3s_files() {
+    let (k3s, yaml) = ("containerd@v2.1.5-k3s1", "/etc/rancher/k3s/registries.yaml");
+    let good = "mirrors:\n  docker.io:\n    endpoint: [m.test]\n";
+    let written = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d/docker.io/hosts.toml";
+    files(
+        Code::K3sRegistriesYaml,
+        k3s,
+        &[(yaml, "mirrors: [1]\n")],
+        &[(yaml, good)],
+    );
+    files(
+        Code::K3sNotWritten,
+        k3s,
+        &[(yaml, good)],
+        &[(yaml, good), (written, "")],
+    );
+}
+
+#[test]
 fn docker_files() {
     let docker = "docker@20.10.24";
     pair(Code::DockerDaemonJson, docker, JSON, "{", "{}");

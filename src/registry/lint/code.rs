@@ -299,6 +299,16 @@ codes! {
         "k3s and rke2 ship a patched containerd (`rewrite`, other rules for the default endpoint) and write config.toml and certs.d themselves at every start of their service, from /etc/rancher/*/registries.yaml.",
         "edit registries.yaml and restart the service; changes of the written files are lost",
         ["k3s-io/k3s#9728", "k3s-io/k3s#11857"];
+    K3sRegistriesYaml, "k3s-registries-yaml", Critical,
+        "registries.yaml can be read",
+        "k3s and rke2 read registries.yaml at every start and write containerd's hosts.toml files from it. With a file that is not the YAML they expect, the service does not start.",
+        "correct the file, then restart the service",
+        [];
+    K3sNotWritten, "k3s-not-written", Medium,
+        "registries.yaml has been put into force",
+        "containerd never reads registries.yaml: the service writes hosts.toml files from it when it starts. What was changed since is not in force.",
+        "restart the service",
+        [];
     ContainerdTooOld, "containerd-too-old", Medium,
         "the daemon is new enough for what is configured",
         "containerd before 1.3 ignores TLS options of registries; before 1.5 there is no `config_path`.",

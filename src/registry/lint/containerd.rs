@@ -10,10 +10,12 @@ use crate::registry::containerd::{
 };
 use crate::registry::document::Document;
 use crate::registry::image_ref::ImageRef;
+use crate::registry::k3s;
 use crate::registry::node::{Entry, Table, Value};
 use crate::registry::plan::containerd::Planner;
 use crate::registry::rules::Rule;
 use crate::registry::text::Place;
+use crate::registry::version::Fork;
 
 /// One plugin table of one file.
 struct Section<'f> {
@@ -53,6 +55,34 @@ pub(super) fn check(lint: &mut Lint<'_>) {
             "this is {fork}'s own build of containerd: its rules differ from those applied here"
         );
         lint.add(Code::RegistryFork, None, message);
+        registries_yaml(lint, fork);
+    }
+}
+
+/// registries.yaml, and whether it has been put into force.
+fn registries_yaml(lint: &mut Lint<'_>, fork: Fork) {
+    let path = k3s::registries_yaml(fork);
+    let files = match k3s::written(&lint.declared.tree, fork) {
+        Ok(files) => files.unwrap_or_default(),
+        Err(error) => {
+            lint.add(Code::K3sRegistriesYaml, error.place, error.value)
+                .why(format!("{fork} does not start"));
+            return;
+        }
+    };
+    for file in files
+        .keys()
+        .filter(|file| lint.declared.is_absent(file))
+        .cloned()
+        .collect::<Vec<_>>()
+    {
+        lint.add(
+            Code::K3sNotWritten,
+            whole(&path),
+            format!("{} has not been written yet", file.display()),
+        )
+        .why("what registries.yaml says about this registry is not in force")
+        .remedy(format!("restart {fork}"));
     }
 }
 

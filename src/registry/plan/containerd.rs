@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use regex_lite::Regex;
+
 use super::{
     AuthPolicy, AuthSource, ClientCert, Fallback, Method, Phase, Route, RouteEndpoint, Source,
     TlsPolicy,
@@ -532,7 +534,7 @@ impl<'d> Planner<'d> {
             && (!host.server || host.place.length > 0);
         Ok(RouteEndpoint {
             method: Method::Head,
-            url: url(image, &address),
+            url: url(&rewritten(image, &host.rewrites), &address),
             phases,
             tls,
             fallback,
@@ -632,6 +634,23 @@ fn default_host(namespace: &str) -> &str {
     } else {
         namespace
     }
+}
+
+/// The image under the repository that the patched containerd of k3s and rke2 asks a host for: the first pattern that
+/// changes anything decides.
+fn rewritten(image: &ImageRef, rewrites: &[(String, String)]) -> ImageRef {
+    for (pattern, replacement) in rewrites {
+        let Ok(pattern) = Regex::new(pattern) else {
+            continue;
+        };
+        let path = pattern.replace_all(image.path(), replacement.as_str());
+        if path != image.path() {
+            return image
+                .renamed(&format!("{}/{path}", image.domain()))
+                .unwrap_or_else(|| image.clone());
+        }
+    }
+    image.clone()
 }
 
 /// The first manifest request at an address, with `ns` unless the address is the namespace itself.
