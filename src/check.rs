@@ -12,6 +12,7 @@ pub mod finding;
 pub(crate) mod fixtures;
 pub mod knowledge;
 mod order;
+pub mod remark;
 pub mod scope;
 
 use crate::facts::{Facts, Gap};

@@ -1,5 +1,6 @@
 //! `criscope registry …`: what the node's registry configuration really means.
 
+pub mod lint;
 pub mod probe;
 pub mod route;
 
@@ -17,6 +18,8 @@ pub struct Registry {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say everything that is wrong with the configuration
+    Lint(Box<lint::Lint>),
     /// Show which endpoints the runtime asks for an image, in which order, and why
     Route(Box<route::Route>),
     /// Ask every endpoint as the runtime would, and foretell the pull
@@ -29,6 +32,7 @@ enum Command {
 /// Whatever the sub-command fails with.
 pub async fn run(args: &Registry, session: &Session) -> Result<Exit, Error> {
     match &args.command {
+        Command::Lint(args) => lint::run(args, session).await,
         Command::Route(args) => route::run(args, session).await,
         Command::Probe(args) => probe::run(args, session).await,
     }

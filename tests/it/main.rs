@@ -23,6 +23,7 @@ mod lists;
 mod proto;
 mod pull;
 mod real;
+mod registry_lint;
 mod registry_probe;
 mod registry_route;
 mod rm;

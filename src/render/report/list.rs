@@ -1,6 +1,7 @@
 //! The table of checks, and one check explained.
 
 use crate::check::{Check, Scope, table};
+use crate::registry::lint;
 
 /// The checks of a scope, one a line: code, severity, profiles, title.
 pub fn checks(scope: &Scope) -> String {
@@ -54,6 +55,24 @@ pub fn explain(check: &Check) -> String {
     out.push_str(&format!("profiles: {}\n", profiles.join(", ")));
     if !check.seen.is_empty() {
         out.push_str(&format!("seen in the field: {}\n", check.seen.join(", ")));
+    }
+    out
+}
+
+/// Everything that is known about a kind of remark of `registry lint`.
+pub fn remark(code: lint::Code) -> String {
+    let severity = format!("{:?}", code.severity()).to_lowercase();
+    let mut out = format!(
+        "{code} (registry lint, {severity})\n  passes when {}\n\n{}\n\nwhat to do\n{}\n",
+        code.title(),
+        paragraph(code.explanation()),
+        paragraph(code.remedy())
+    );
+    if !code.threads().is_empty() {
+        out.push_str(&format!(
+            "\nseen in the field: {}\n",
+            code.threads().join(", ")
+        ));
     }
     out
 }

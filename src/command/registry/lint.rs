@@ -1,0 +1,154 @@
+//! `criscope registry lint`: what is wrong with a registry configuration, told as a compiler tells it. All faults in one
+//! pass, and what will still be wrong once they are corrected.
+//!
+//! Without arguments the node's own files are read; a file, a directory or standard input needs no node.
+
+mod given;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::super::examine::{self, ReportFormat};
+use super::super::node::NodeArgs;
+use super::super::session::Session;
+use crate::check::remark::{Alias, Frame, patch, report};
+use crate::error::{Error, Exit};
+use crate::registry::declared::Declared;
+use crate::registry::lint::{Remark, lint};
+use crate::registry::version::RuntimeId;
+use given::Given;
+
+const EXAMPLES: &str = "\
+Examples:
+  criscope registry lint                                  the node's own files
+  criscope registry lint config.toml                      one file, before it is shipped
+  criscope registry lint ./node-image --as containerd@2.1.4
+  criscope registry lint config.toml --diff | patch config.toml
+  criscope explain containerd-singular-table              what a code means
+
+Files are known by their name: hosts.toml, registries.conf, daemon.json, else config.toml.
+Exit codes: 0 nothing that matters, 1 something is wrong.";
+
+/// Arguments of `registry lint`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Lint {
+    /// Files, or directories with a node's files; `-` is a config.toml on standard input
+    #[arg(value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+    /// Show the corrections as a patch
+    #[arg(long)]
+    diff: bool,
+    /// Warnings count as failures
+    #[arg(long)]
+    strict: bool,
+    /// How to show the report
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        alias = "format"
+    )]
+    output: ReportFormat,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// Files that are judged together.
+struct Subject {
+    declared: Declared,
+    runtime: RuntimeId,
+    aliases: Vec<Alias>,
+    /// Files that were made up to give the others their place.
+    scaffold: Option<PathBuf>,
+}
+
+/// Runs `criscope registry lint`.
+///
+/// # Errors
+/// A file cannot be read, no runtime is known, or stdout cannot be written.
+pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
+    let subjects = args.subjects(session).await?;
+    let mut exit = Exit::Success;
+    let mut patches = String::new();
+    for subject in &subjects {
+        let mut remarks = lint(&subject.declared, &subject.runtime);
+        remarks.retain(|remark| !subject.is_scaffold(remark));
+        let report = report(
+            &remarks,
+            &subject.declared,
+            &Frame {
+                runtime: &subject.runtime,
+                host: String::new(),
+                started_at: jiff::Timestamp::now().to_string(),
+                aliases: &subject.aliases,
+            },
+        );
+        exit = exit.or_worse(examine::exit(&report, args.strict));
+        if args.diff {
+            let (text, hidden) = patch(&remarks, &subject.declared, &subject.aliases);
+            patches.push_str(&text);
+            if hidden > 0 {
+                session.output.warning(format!(
+                    "{hidden} corrections are left out, because they would show a secret"
+                ));
+            }
+            continue;
+        }
+        let shown = examine::rendered(&report, args.output, session)?;
+        session.output.data(&shown)?;
+    }
+    if args.diff {
+        session.output.data(patches.as_bytes())?;
+    }
+    Ok(exit)
+}
+
+impl Lint {
+    /// What is judged: the node, or what was named.
+    async fn subjects(&self, session: &Session) -> Result<Vec<Subject>, Error> {
+        if self.paths.is_empty() {
+            let node = self.node.look(session).await?;
+            return Ok(vec![Subject {
+                declared: node.declared,
+                runtime: node.runtime,
+                aliases: Vec::new(),
+                scaffold: None,
+            }]);
+        }
+        let mut subjects = Vec::new();
+        for path in &self.paths {
+            let given = Given::read(path)?;
+            let runtime = match &self.node.as_runtime {
+                Some(runtime) => runtime.clone(),
+                None => {
+                    let runtime = given.usual_runtime()?;
+                    session.output.status(format!(
+                        "{} is judged as {runtime} would read it; `--as` names another runtime",
+                        path.display()
+                    ));
+                    runtime
+                }
+            };
+            subjects.push(Subject {
+                declared: given.declared,
+                runtime,
+                aliases: given.aliases,
+                scaffold: given.scaffold,
+            });
+        }
+        Ok(subjects)
+    }
+}
+
+impl Subject {
+    fn is_scaffold(&self, remark: &Remark) -> bool {
+        match (&self.scaffold, &remark.place) {
+            (Some(scaffold), Some(place)) => place.path.as_ref() == scaffold.as_path(),
+            _ => false,
+        }
+    }
+}

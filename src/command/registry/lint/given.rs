@@ -1,0 +1,334 @@
+//! Files that were named on the command line, laid out where a node would have them.
+//!
+//! A single file is known by its name and, failing that, by what is in it. A directory is a node's tree if it has `etc`,
+//! else what would lie in `/etc/containerd`, `/etc/containers` and `/etc/docker`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::check::remark::Alias;
+use crate::error::Error;
+use crate::probe::host_files::{self, MAX_FILE};
+use crate::registry::declared::Declared;
+use crate::registry::tree::{Entry, Tree};
+use crate::registry::version::{RuntimeId, RuntimeName, Version};
+use crate::registry::{docker_daemon, registries_conf};
+
+/// containerd's main file.
+const CONFIG: &str = "/etc/containerd/config.toml";
+/// Where hosts.toml files lie.
+const CERTS: &str = "/etc/containerd/certs.d";
+/// The most files that are read of a directory.
+const MOST: usize = 2_000;
+
+/// What was given.
+pub struct Given {
+    /// The files in their places.
+    pub declared: Declared,
+    /// What they are called here.
+    pub aliases: Vec<Alias>,
+    /// A file that was made up to give the others their meaning.
+    pub scaffold: Option<PathBuf>,
+    /// Whose files they are.
+    name: RuntimeName,
+}
+
+impl Given {
+    /// Reads a file, a directory, or standard input for `-`.
+    ///
+    /// # Errors
+    /// It cannot be read, or there is nothing of the kind in it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |error: &std::io::Error| {
+            Error::usage(format!("cannot read `{}`", path.display())).because(error)
+        };
+        if path == Path::new("-") {
+            let entry = entry(std::io::stdin()).map_err(|error| failed(&error))?;
+            return Ok(Self::file(
+                CONFIG,
+                "<stdin>",
+                entry,
+                RuntimeName::Containerd,
+            ));
+        }
+        let metadata = std::fs::metadata(path).map_err(|error| failed(&error))?;
+        if metadata.is_dir() {
+            return Self::directory(path);
+        }
+        let entry = entry(std::fs::File::open(path).map_err(|error| failed(&error))?)
+            .map_err(|error| failed(&error))?;
+        let text = match &entry {
+            Entry::Text { text } => text.as_str(),
+            _ => "",
+        };
+        let shown = path.display().to_string();
+        let given = match kind(path, text) {
+            Kind::Config => Self::file(CONFIG, &shown, entry, RuntimeName::Containerd),
+            Kind::Registries => Self::file(
+                registries_conf::SYSTEM_FILE,
+                &shown,
+                entry,
+                RuntimeName::Crio,
+            ),
+            Kind::Daemon => Self::file(docker_daemon::FILE, &shown, entry, RuntimeName::Docker),
+            Kind::Hosts => {
+                // The directory says whose images it is about.
+                let parent = std::path::absolute(path).ok();
+                let host = parent
+                    .as_deref()
+                    .and_then(Path::parent)
+                    .and_then(Path::file_name)
+                    .map_or("_default".into(), |name| name.to_string_lossy());
+                let place = format!("{CERTS}/{host}/hosts.toml");
+                let mut given = Self::file(&place, &shown, entry, RuntimeName::Containerd);
+                given.add_scaffold();
+                given
+            }
+        };
+        Ok(given)
+    }
+
+    /// The runtime whose rules are applied where nobody says which: the newest kind of it that reads such a file.
+    ///
+    /// # Errors
+    /// Never, as long as the versions here are versions.
+    pub fn usual_runtime(&self) -> Result<RuntimeId, Error> {
+        let text = self.declared.tree.text(Path::new(CONFIG)).unwrap_or("");
+        let declares = |version: &str| {
+            text.lines().any(|line| {
+                let line = line.split('#').next().unwrap_or_default();
+                line.split_once('=')
+                    .is_some_and(|(key, value)| key.trim() == "version" && value.trim() == version)
+            })
+        };
+        let version: &str = match self.name {
+            RuntimeName::Containerd if declares("4") => "2.3.4",
+            RuntimeName::Containerd if declares("3") => "2.2.0",
+            RuntimeName::Containerd => "1.7.34",
+            RuntimeName::Crio => "1.37.0",
+            RuntimeName::Docker => "20.10.24",
+        };
+        let version = version.parse::<Version>().map_err(|error| {
+            Error::failure("the usual version is none; this is a fault of criscope").because(&error)
+        })?;
+        Ok(RuntimeId::new(self.name, version))
+    }
+
+    fn file(place: &str, shown: &str, entry: Entry, name: RuntimeName) -> Self {
+        let mut tree = Tree::new();
+        tree.insert("/", Entry::Directory { names: Vec::new() });
+        tree.add(PathBuf::from(place), entry);
+        Self {
+            declared: Declared::new(tree),
+            aliases: vec![Alias {
+                node: place.to_owned(),
+                shown: shown.to_owned(),
+            }],
+            scaffold: None,
+            name,
+        }
+    }
+
+    /// A config.toml that points at the hosts.toml files, for those that come without one.
+    fn add_scaffold(&mut self) {
+        self.declared.tree.add_text(
+            CONFIG,
+            format!(
+                "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{CERTS}\"\n"
+            ),
+        );
+        self.scaffold = Some(PathBuf::from(CONFIG));
+    }
+
+    fn directory(root: &Path) -> Result<Self, Error> {
+        if root.join("etc").is_dir() {
+            let mut declared = Declared::default();
+            host_files::read(&mut declared, root, None);
+            let name = owner(&declared.tree);
+            return Ok(Self {
+                declared,
+                aliases: Vec::new(),
+                scaffold: None,
+                name,
+            });
+        }
+        let mut tree = Tree::new();
+        tree.insert("/", Entry::Directory { names: Vec::new() });
+        let mut aliases = Vec::new();
+        let mut pending = vec![PathBuf::new()];
+        while let Some(relative) = pending.pop() {
+            for name in host_files::names(root, &Path::new("/").join(&relative)).unwrap_or_default()
+            {
+                let relative = relative.join(name);
+                let path = root.join(&relative);
+                if path.is_dir() && relative.components().count() < 4 {
+                    pending.push(relative);
+                    continue;
+                }
+                let Some(place) = place_of(&relative).filter(|_| aliases.len() < MOST) else {
+                    continue;
+                };
+                let Some(entry) = std::fs::File::open(&path).and_then(entry).ok() else {
+                    continue;
+                };
+                aliases.push(Alias {
+                    node: place.display().to_string(),
+                    shown: path.display().to_string(),
+                });
+                tree.add(place, entry);
+            }
+        }
+        if aliases.is_empty() {
+            return Err(Error::usage(format!(
+                "there is no registry configuration in `{}`",
+                root.display()
+            ))
+            .hint(
+                "name a directory with `etc` in it, or one with config.toml, certs.d, registries.conf or daemon.json",
+            ));
+        }
+        aliases.sort_by_key(|alias| std::cmp::Reverse(alias.node.len()));
+        let name = owner(&tree);
+        let mut given = Self {
+            declared: Declared::new(tree),
+            aliases,
+            scaffold: None,
+            name,
+        };
+        if name == RuntimeName::Containerd && given.declared.tree.text(Path::new(CONFIG)).is_none()
+        {
+            given.add_scaffold();
+        }
+        Ok(given)
+    }
+}
+
+/// A kind of configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Config,
+    Hosts,
+    Registries,
+    Daemon,
+}
+
+/// What a file is, by its name, else by what is in it.
+fn kind(path: &Path, text: &str) -> Kind {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default();
+    let begins = |with: &str| text.lines().any(|line| line.trim_start().starts_with(with));
+    if name.contains("hosts") && name.ends_with(".toml") {
+        Kind::Hosts
+    } else if name.contains("registries") {
+        Kind::Registries
+    } else if name.ends_with(".json") || text.trim_start().starts_with('{') {
+        Kind::Daemon
+    } else if begins("[[registry") || begins("unqualified-search-registries") {
+        Kind::Registries
+    } else if begins("[host.") && !begins("[plugin") {
+        Kind::Hosts
+    } else {
+        Kind::Config
+    }
+}
+
+/// Where a file of a bare directory would lie on a node.
+fn place_of(relative: &Path) -> Option<PathBuf> {
+    let name = relative.file_name()?.to_str()?;
+    let top = relative.components().next()?.as_os_str().to_str()?;
+    let deep = relative.components().count();
+    match (top, deep) {
+        ("config.toml", 1) => Some(CONFIG.into()),
+        ("certs.d" | "conf.d", 2..) => Some(Path::new("/etc/containerd").join(relative)),
+        ("registries.conf", 1) => Some(registries_conf::SYSTEM_FILE.into()),
+        ("registries.conf.d", 2) => Some(Path::new("/etc/containers").join(relative)),
+        ("daemon.json", 1) => Some(docker_daemon::FILE.into()),
+        // A certs.d itself.
+        (_, 2) if name == "hosts.toml" => Some(Path::new(CERTS).join(relative)),
+        _ => None,
+    }
+}
+
+/// Whose files they are: containerd's unless there are only those of another.
+fn owner(tree: &Tree) -> RuntimeName {
+    let has = |path: &str| {
+        matches!(
+            tree.entry(Path::new(path)),
+            Some(Entry::Text { .. } | Entry::NotText { .. } | Entry::Directory { .. })
+        )
+    };
+    if has(CONFIG) || has(CERTS) {
+        RuntimeName::Containerd
+    } else if has(registries_conf::SYSTEM_FILE) || has(registries_conf::SYSTEM_DIRECTORY) {
+        RuntimeName::Crio
+    } else if has(docker_daemon::FILE) {
+        RuntimeName::Docker
+    } else {
+        RuntimeName::Containerd
+    }
+}
+
+/// The content of a file, bounded.
+fn entry(file: impl Read) -> std::io::Result<Entry> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("larger than {} KiB", MAX_FILE >> 10),
+        ));
+    }
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Entry::Text { text },
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let before = &error.as_bytes()[..good];
+            Entry::NotText {
+                line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_is() {
+        #[track_caller]
+        fn case(name: &str, text: &str, expected: Kind) {
+            assert_eq!(kind(Path::new(name), text), expected, "{name}");
+        }
+        case("config.toml", "", Kind::Config);
+        case("config-1.toml", "[plugin.x]\n", Kind::Config);
+        case("certs.d/docker.io/hosts.toml", "", Kind::Hosts);
+        case("registries.conf", "", Kind::Registries);
+        case("50-mirrors.conf", "[[registry]]\n", Kind::Registries);
+        case("daemon.json", "", Kind::Daemon);
+        case("x", "{ }", Kind::Daemon);
+        case("x", "server = \"y\"\n[host.\"https://m\"]\n", Kind::Hosts);
+    }
+
+    #[test]
+    fn where_a_file_lies() {
+        #[track_caller]
+        fn case(relative: &str, expected: Option<&str>) {
+            assert_eq!(place_of(Path::new(relative)), expected.map(PathBuf::from));
+        }
+        case("config.toml", Some("/etc/containerd/config.toml"));
+        case("x/config.toml", None);
+        case("expected.md", None);
+        case("conf.d/a.toml", Some("/etc/containerd/conf.d/a.toml"));
+        case(
+            "certs.d/quay.io/hosts.toml",
+            Some("/etc/containerd/certs.d/quay.io/hosts.toml"),
+        );
+        case(
+            "quay.io/hosts.toml",
+            Some("/etc/containerd/certs.d/quay.io/hosts.toml"),
+        );
+    }
+}

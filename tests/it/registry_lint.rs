@@ -1,0 +1,201 @@
+//! `registry lint` on files as people have them: the first lines name the cause, the corrections are a patch that
+//! applies, no secret is shown.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::criscope;
+use crate::support::fixture::{cases, node_of, write};
+
+/// The snippets of a well-known migration note.
+fn snippet(number: u8) -> String {
+    let path = cases().join(format!("01-singular-plugin-table/config-{number}.toml"));
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_first_lines_say_that_the_tables_have_no_effect_and_why() {
+    for number in 1..=3 {
+        for runtime in ["containerd@1.6.20", "containerd@1.7.34", "containerd@2.1.9"] {
+            let outcome =
+                criscope(["registry", "lint", &snippet(number), "--as", runtime]).outcome();
+            assert_eq!(outcome.code, 1, "{outcome}");
+            let first: Vec<&str> = outcome
+                .stdout
+                .lines()
+                .filter(|line| !line.is_empty())
+                .take(6)
+                .collect();
+            let first = first.join("\n");
+            assert!(first.contains("containerd-singular-table"), "{outcome}");
+            assert!(first.contains("has no effect"), "{outcome}");
+            assert!(first.contains("`plugin` is not a key"), "{outcome}");
+            assert!(
+                first.contains(&format!("config-{number}.toml:")),
+                "{outcome}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_report_for_people() {
+    let text = criscope(["registry", "lint", &snippet(2), "--as", "containerd@1.7.34"])
+        .showing(cases().display(), "CASES")
+        .outcome();
+    insta::assert_snapshot!(text.stdout);
+}
+
+#[test]
+fn without_a_runtime_the_usual_one_is_named() {
+    let outcome = criscope(["registry", "lint", &snippet(1)]).outcome();
+    assert_eq!(outcome.code, 1, "{outcome}");
+    assert!(outcome.stdout.contains("containerd 1.7"), "{outcome}");
+}
+
+#[test]
+fn a_report_for_programs() {
+    let outcome = criscope(["registry", "lint", &snippet(1), "-o", "json"]).outcome();
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["kind"], "Report");
+    let first = &report["findings"][0];
+    assert_eq!(first["code"], "containerd-singular-table");
+    assert_eq!(first["status"], "fail");
+    assert_eq!(first["source"]["path"], snippet(1));
+    assert!(first["source"]["line"].as_u64().unwrap() > 0);
+    assert!(
+        first["remedy"]["edit"]["new"]
+            .as_str()
+            .unwrap()
+            .contains("[plugins.")
+    );
+    // Every code can be explained.
+    let mut codes: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect();
+    codes.dedup();
+    for code in codes {
+        let text = criscope(["explain", code]).stdout();
+        assert!(text.contains("what to do"), "{text}");
+    }
+}
+
+#[test]
+fn the_corrections_are_a_patch_that_applies() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config.toml");
+    fs::copy(snippet(2), &config).unwrap();
+    let config = config.to_str().unwrap();
+    let ask = ["registry", "lint", config, "--as", "containerd@1.7.34"];
+    let outcome = criscope(ask.into_iter().chain(["--diff"])).outcome();
+    assert_eq!(outcome.code, 1, "{outcome}");
+    let patch = directory.path().join("patch");
+    fs::write(&patch, &outcome.stdout).unwrap();
+    let applied = Command::new("patch")
+        .args(["--batch", config, patch.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{applied:?}\n{outcome}");
+    let corrected = fs::read_to_string(config).unwrap();
+    assert!(!corrected.contains("[plugin."), "{corrected}");
+    let after = criscope(ask).outcome();
+    assert!(
+        !after.stdout.contains("containerd-singular-table"),
+        "{after}"
+    );
+}
+
+#[test]
+fn trees_files_and_directories_find_the_same() {
+    let codes = |arguments: &[&str]| {
+        let outcome = criscope(
+            ["registry", "lint"]
+                .into_iter()
+                .chain(arguments.iter().copied())
+                .chain(["-o", "json"]),
+        )
+        .outcome();
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let mut codes: Vec<String> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap().to_owned())
+            .collect();
+        codes.sort();
+        codes
+    };
+    for (case, runtime) in [
+        ("03-colon-config-path-transfer", "containerd@2.1.9"),
+        ("13-import-wipes-registry", "containerd@1.7.34"),
+        ("19-default-shadowed", "containerd@2.1.9"),
+        ("25-docker-package-default", "containerd@1.6.20"),
+        ("29-crio-digest-only", "crio@1.37.0"),
+    ] {
+        let node = node_of(case, "config.toml");
+        let root = node.path().to_str().unwrap();
+        let by_root = codes(&["--host-root", root, "--as", runtime]);
+        assert!(!by_root.is_empty(), "{case}");
+        assert_eq!(codes(&[root, "--as", runtime]), by_root, "{case}");
+        let bare = cases().join(case);
+        let by_files = codes(&[bare.to_str().unwrap(), "--as", runtime]);
+        assert_eq!(by_files, by_root, "{case}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let node = tempfile::tempdir().unwrap();
+    write(
+        node.path(),
+        "config.toml",
+        "version = 2\n[plugin.\"io.containerd.grpc.v1.cri\".registry.configs.\"reg.test\".auth]\n  username = \"u\"\n  password = \"hunter2\"\n  passwort = \"hunter2\"\n  token = \"hunter2\" # hunter2\n",
+    );
+    let config = node.path().join("config.toml");
+    for more in [
+        &["-o", "text"][..],
+        &["-o", "json"],
+        &["-o", "yaml"],
+        &["-o", "ndjson"],
+        &["--diff"],
+    ] {
+        for runtime in ["containerd@1.7.34", "containerd@2.1.9"] {
+            let outcome = criscope(
+                [
+                    "registry",
+                    "lint",
+                    config.to_str().unwrap(),
+                    "--as",
+                    runtime,
+                ]
+                .into_iter()
+                .chain(more.iter().copied()),
+            )
+            .outcome();
+            let all = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert!(!all.contains("hunter2"), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn what_is_none() {
+    let empty = tempfile::tempdir().unwrap();
+    for path in [empty.path().to_str().unwrap(), "/nonexistent/config.toml"] {
+        let outcome = criscope(["registry", "lint", path]).outcome();
+        assert_eq!(outcome.code, 2, "{outcome}");
+    }
+    let large = empty.path().join("config.toml");
+    fs::write(&large, vec![b'#'; 2 << 20]).unwrap();
+    let outcome = criscope(["registry", "lint", large.to_str().unwrap()]).outcome();
+    assert_eq!(outcome.code, 2, "{outcome}");
+    // Not UTF-8 is a finding with its line.
+    fs::write(&large, b"version = 2\nx = \"\xff\"\n").unwrap();
+    let outcome = criscope(["registry", "lint", large.to_str().unwrap()]).outcome();
+    assert_eq!(outcome.code, 1, "{outcome}");
+}
