@@ -7,7 +7,9 @@
 //!
 //! Which dialect: the WebSocket of the runtimes in the field (containerd 1.6 to 2.x, CRI-O, cri-dockerd) speaks
 //! `v4.channel.k8s.io`, which cannot say that the input has ended; `v5` can. Where the end of input has to arrive, `v5`
-//! alone is offered, and SPDY is taken when that is refused. A refusal costs the URL: the next attempt asks for another.
+//! alone is offered, and SPDY is taken when that is refused. Where there is no input, WebSocket has its channel all the
+//! same, and containerd (1.6 to 2.x) takes it for an input that has ended: see [`Input`]. A refusal costs the URL: the
+//! next attempt asks for another.
 //!
 //! This room copies bytes. It writes no words and does not know what a command line is.
 
@@ -171,8 +173,19 @@ pub struct Needs {
     pub spdy_protocol: &'static str,
     /// The newest protocol that a WebSocket server may know for it, first.
     pub protocols: &'static [Protocol],
-    /// Whether the server has to learn that our input ended.
-    pub ends: bool,
+    /// What the server has to understand of our input.
+    pub input: Input,
+}
+
+/// What a server has to understand of our input, which decides about the dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: there may be input, but its end says nothing.
+    Any,
+    /// That it has ended.
+    Ends,
+    /// That there is none, which is something else than one that has ended.
+    Absent,
 }
 
 /// What arrives.
@@ -283,12 +296,15 @@ enum Attempt {
 }
 
 /// What is tried, in this order.
-fn attempts(transport: Transport, ends: bool) -> &'static [Attempt] {
-    match transport {
-        Transport::Auto if ends => &[Attempt::WebSocket { only_newest: true }, Attempt::Spdy],
-        Transport::Auto => &[Attempt::WebSocket { only_newest: false }, Attempt::Spdy],
-        Transport::WebSocket => &[Attempt::WebSocket { only_newest: false }],
-        Transport::Spdy => &[Attempt::Spdy],
+fn attempts(transport: Transport, input: Input) -> &'static [Attempt] {
+    const ALL: Attempt = Attempt::WebSocket { only_newest: false };
+    const NEWEST: Attempt = Attempt::WebSocket { only_newest: true };
+    match (transport, input) {
+        (Transport::Auto, Input::Any) => &[ALL, Attempt::Spdy],
+        (Transport::Auto, Input::Ends) => &[NEWEST, Attempt::Spdy],
+        (Transport::Auto, Input::Absent) => &[Attempt::Spdy, ALL],
+        (Transport::WebSocket, _) => &[ALL],
+        (Transport::Spdy, _) => &[Attempt::Spdy],
     }
 }
 
@@ -303,7 +319,7 @@ pub async fn open<E: From<Error>>(
     mut ask: impl AsyncFnMut() -> Result<String, E>,
 ) -> Result<Wire, E> {
     let mut refused = None;
-    for attempt in attempts(transport, needs.ends) {
+    for attempt in attempts(transport, needs.input) {
         let url = ask().await?;
         match try_one(*attempt, needs, dialer, &url).await {
             Ok(wire) => {

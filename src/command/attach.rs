@@ -16,6 +16,7 @@ use crate::model::ContainerState;
 use crate::stream::keys::DetachKeys;
 use crate::stream::remote::{self, Ended};
 use crate::stream::status::{self, Outcome};
+use crate::stream::{Input, Spoken};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,12 +71,22 @@ pub async fn run(args: &Attach, session: &Session) -> Result<Exit, Error> {
         stdout: true,
         stderr: !args.tty,
     };
-    let needs = remote::needs(args.stdin, args.tty);
+    let mut needs = remote::needs(args.stdin, args.tty);
+    if !args.stdin {
+        // Whoever only looks on must not end the container's input.
+        needs.input = Input::Absent;
+    }
     let ask = async || {
         let reply = client.attach(request.clone()).await?;
         Ok(client.decode("Attach", &reply)?.url)
     };
     let wire = args.carriage.open(&needs, &dialer, ask).await?;
+    if !args.stdin && wire.spoken != Spoken::Spdy {
+        session.output.warning(format!(
+            "{} may let the runtime believe that the container's input has ended",
+            wire.spoken
+        ));
+    }
     match here.converse(session, wire).await? {
         Said::Signal(signal) => Ok(Exit::Remote(status::exit_code(128 + signal))),
         Said::Ended(Ended::Detached) => {

@@ -177,7 +177,7 @@ impl Task<'_> {
                 }
                 other => other?,
             };
-            if exit != Exit::Success && !self.args.ignore_errors {
+            if exit.code() != 0 && !self.args.ignore_errors {
                 return Ok(exit);
             }
             worst = self.worse(worst, exit);
@@ -321,7 +321,10 @@ impl Task<'_> {
     }
 
     async fn open(&self, id: &str) -> Result<Wire, Error> {
-        let (stdin, tty) = (self.args.interactive, self.args.tty);
+        let tty = self.args.tty;
+        // A terminal has an input, also when nothing is typed. Without one, WebSocket servers take it for ended, and
+        // containerd (1.6 to 2.x) then closes the output, too.
+        let stdin = self.args.interactive || tty;
         let request = cri::ExecRequest {
             container_id: id.to_owned(),
             cmd: self.command.to_vec(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Error, Incoming, Lane, Needs, Protocol, Spoken, Wire};
+use super::{Error, Incoming, Input, Lane, Needs, Protocol, Spoken, Wire};
 
 /// The channels, as Kubernetes numbers them.
 const DATA: u8 = 0;
@@ -48,7 +48,7 @@ pub fn needs(port: u16) -> Needs {
         lanes: vec![lane(FAULT, "error"), lane(DATA, "data")],
         spdy_protocol: SPDY_PROTOCOL,
         protocols: &[Protocol::V4],
-        ends: false,
+        input: Input::Any,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::Signal;
 use super::keys::Watch;
 use super::status::{self, Outcome};
 use super::terminal::Size;
-use super::{Error, Incoming, Lane, Needs, Protocol, Sender, Wire, terminal};
+use super::{Error, Incoming, Input, Lane, Needs, Protocol, Sender, Wire, terminal};
 
 /// The channels, as Kubernetes numbers them.
 const STDIN: u8 = 0;
@@ -48,7 +48,11 @@ pub fn needs(stdin: bool, tty: bool) -> Needs {
         spdy_protocol: SPDY_PROTOCOL,
         protocols: &[Protocol::V5, Protocol::V4],
         // With a terminal, the end of input is a key.
-        ends: stdin && !tty,
+        input: if stdin && !tty {
+            Input::Ends
+        } else {
+            Input::Any
+        },
     }
 }
 

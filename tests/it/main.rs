@@ -12,14 +12,17 @@
 
 mod support;
 
+mod attach;
 mod captures;
 mod cli;
 mod doctor;
 mod endpoints;
 mod events;
+mod exec;
 mod house;
 mod lab;
 mod lists;
+mod port_forward;
 mod proto;
 mod pull;
 mod real;

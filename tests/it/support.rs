@@ -3,6 +3,7 @@
 pub mod fixture;
 pub mod lab;
 pub mod run;
+pub mod terminal;
 pub mod small;
 
 pub use run::{Outcome, criscope};

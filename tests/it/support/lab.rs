@@ -134,6 +134,24 @@ impl Lab {
         command
     }
 
+    /// `criscope` on this node, from outside.
+    pub fn criscope(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_criscope"));
+        command
+            .args(arguments)
+            .env("CONTAINER_RUNTIME_ENDPOINT", self.endpoint())
+            .env("CRI_CONFIG_FILE", "/dev/null");
+        command
+    }
+
+    /// The id of the first running container.
+    #[track_caller]
+    pub fn running_container(&self) -> String {
+        let output = self.criscope(&["ps", "-q"]).output().expect("it runs");
+        let ids = String::from_utf8(output.stdout).expect("ids are text");
+        ids.lines().next().expect("a container runs").to_owned()
+    }
+
     /// The number of the `lab up` process.
     pub fn pid(&self) -> u32 {
         self.child.id()
