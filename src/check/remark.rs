@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn corrections_as_a_patch() {
-        let (remarks, declared) = linted("version = 2\n[plugin.\"io.containerd.grpc.v1.cri\".registry]\n");
+        let (remarks, declared) =
+            linted("version = 2\n[plugin.\"io.containerd.grpc.v1.cri\".registry]\n");
         let (patch, hidden) = patch(&remarks, &declared, &aliases());
         assert_eq!(hidden, 0);
         assert_eq!(

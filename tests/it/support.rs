@@ -3,8 +3,8 @@
 pub mod fixture;
 pub mod lab;
 pub mod run;
-pub mod terminal;
 pub mod small;
+pub mod terminal;
 
 pub use run::{Outcome, criscope};
 
