@@ -1,6 +1,6 @@
 # The words that people and CI use. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help try build test lint fmt check clean
+.PHONY: help try build test lint bench fmt check clean
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: ## run all tests, those against real runtimes too (as root)
 lint: ## formatting and clippy, as CI wants them
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
+
+bench: ## how long lists take, as ratios within one run
+	cargo bench --bench lists
 
 fmt: ## format everything
 	cargo fmt
