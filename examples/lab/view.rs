@@ -45,7 +45,12 @@ pub fn prepare(place: &Place) -> Result<()> {
 /// A mount is refused, or a file cannot be written.
 pub fn build(place: &Place, packages: &[PathBuf]) -> Result<()> {
     let view = place.dir.join("view");
-    mount(&["-t", "tmpfs", "-o", "mode=755"], "lab".as_ref(), &view)?;
+    // Bounded, so that a pull without end fills the node and not the machine.
+    mount(
+        &["-t", "tmpfs", "-o", "mode=755,size=1g"],
+        "lab".as_ref(),
+        &view,
+    )?;
 
     // Bound to plain names first: an overlay's options do not take every path.
     let mut layers = Vec::new();
