@@ -2,14 +2,15 @@
 //!
 //! [`node`] is a CRI server on a real unix socket with a believable [`world`] behind it; it records every call and,
 //! by [`rules`], delays, refuses, hangs, lies and breaks. [`socket`] has sockets that are no CRI server at all.
-//! [`registry`] is an image registry with faults. All of them end with their handle and leave nothing behind.
+//! [`registry`] is an image registry with faults. [`host`] has the files of such a node. All of them end with their handle and leave nothing behind.
 //!
 //! Behaviour, error codes and texts are those of containerd 1.6 and 2.x, CRI-O 1.37 and cri-dockerd, as far as a
-//! client can see them; the fake starts no process and touches no file but its socket.
+//! client can see them; the fake starts no process and touches no file but its own.
 
 pub mod calls;
 mod containerd;
 mod grpc;
+mod host;
 mod http2;
 pub mod node;
 pub mod registry;
@@ -24,6 +25,7 @@ mod tests;
 mod thread;
 pub mod world;
 
+pub use host::Host;
 pub use node::{Api, Node};
 pub use rules::{Answer, End, Held, Rewrite, Rule};
 pub use socket::{Situation, Socket};
@@ -40,6 +42,14 @@ pub enum Error {
     #[error("cannot listen at `{}`", path.display())]
     Socket {
         /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file of the made-up host could not be written.
+    #[error("cannot write `{}`", path.display())]
+    File {
+        /// Which.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,

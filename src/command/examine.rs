@@ -67,13 +67,8 @@ impl ScopeArgs {
 #[command(next_help_heading = "Node")]
 pub struct LookArgs {
     /// Examine the host below this directory: a mounted disk, a tree of files, /host in a container
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/",
-        hide_default_value = true
-    )]
-    pub host_root: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
     /// Lay a configuration that is about to be shipped over the host's
     #[arg(long, value_name = "DIR")]
     pub staged: Option<PathBuf>,
@@ -111,7 +106,11 @@ impl LookArgs {
             });
         }
         let look = Look {
-            root: self.host_root.clone(),
+            root: self
+                .host_root
+                .clone()
+                .or_else(|| session.host_root.clone())
+                .unwrap_or_else(|| PathBuf::from("/")),
             staged: self.staged.clone(),
             set: session.given()?,
             wake: self.wake,

@@ -71,7 +71,8 @@ impl NodeArgs {
     /// # Errors
     /// No runtime answers and none is named.
     pub async fn look(&self, session: &Session) -> Result<Node, Error> {
-        let (runtime, daemon) = match (&self.as_runtime, &self.host_root) {
+        let named_root = self.host_root.clone().or_else(|| session.host_root.clone());
+        let (runtime, daemon) = match (&self.as_runtime, &named_root) {
             // A tree of files and a version need no daemon.
             (Some(runtime), Some(_)) => (runtime.clone(), None),
             (named, _) => match running(session).await {
@@ -86,9 +87,7 @@ impl NodeArgs {
                 },
             },
         };
-        let host_root = self
-            .host_root
-            .clone()
+        let host_root = named_root
             .or_else(|| daemon.as_ref().and_then(|daemon| daemon.root.clone()))
             .unwrap_or_else(|| PathBuf::from("/"));
         let mut declared = Declared::default();

@@ -3,6 +3,7 @@
 //! Six cheap RPCs, at most three at a time. A line that could not be found out says so and why; it never looks empty.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::session::Session;
 use crate::client::{self, Client};
@@ -35,7 +36,7 @@ pub async fn run(session: &Session) -> Result<Exit, Error> {
     let filesystems = filesystems.and_then(|reply| client.decode("ImageFsInfo", &reply));
 
     let mut lines = vec![
-        ("node", node()),
+        ("node", node(session.host_root.as_deref())),
         (
             "runtime",
             format!(
@@ -75,9 +76,14 @@ fn known<T>(answer: &Result<T, client::Error>, words: impl Fn(&T) -> String) -> 
     }
 }
 
-fn node() -> String {
+/// This machine, or the name of the host whose files lie elsewhere: nothing more is known about that.
+fn node(host_root: Option<&Path>) -> String {
+    if let Some(root) = host_root {
+        let name = std::fs::read_to_string(root.join("etc/hostname")).unwrap_or_default();
+        return format!("{} (made up)", name.trim());
+    }
     let name = rustix::system::uname();
-    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+    let cgroups = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         "v2"
     } else {
         "v1"

@@ -1,6 +1,7 @@
 //! What every command is given: the settings, one lazy client, the output, the clock.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Session {
     pub output: Output,
     /// The whole command line, for completion scripts and documentation.
     pub parser: fn() -> clap::Command,
+    /// Where the files of the node are, if they are not those of this machine and no flag says otherwise.
+    pub host_root: Option<PathBuf>,
     client: OnceCell<Client>,
     interrupted: watch::Sender<bool>,
     duties: AtomicUsize,
@@ -51,6 +54,7 @@ impl Session {
             settings,
             output,
             parser,
+            host_root: None,
             client: OnceCell::new(),
             interrupted: watch::Sender::new(false),
             duties: AtomicUsize::new(0),

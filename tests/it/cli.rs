@@ -108,6 +108,14 @@ fn the_demo_runs_without_anything() {
     assert_eq!(outcome.code, 0, "{outcome}");
     assert!(outcome.stderr.contains("made up"), "{outcome}");
     assert!(outcome.stdout.contains("$ criscope ps -a"), "{outcome}");
+    // Its files are its own, with the mistake that everybody makes once; nothing of this machine is shown.
+    assert!(outcome.stdout.contains("demo-node (made up)"), "{outcome}");
+    assert!(
+        outcome.stdout.contains("containerd-singular-table"),
+        "{outcome}"
+    );
+    let refused = criscope(["demo", "test-pull", "nginx:1"]).outcome();
+    assert_eq!(refused.code, 2, "{refused}");
     let pods = criscope(["demo", "pods", "-q"]).stdout();
     assert_eq!(pods.lines().count(), 10, "{pods}");
 }
