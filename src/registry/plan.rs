@@ -7,6 +7,7 @@ pub mod compare;
 pub mod containerd;
 pub mod crio;
 mod docker;
+pub mod failover;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,10 +21,25 @@ use super::version::{RuntimeId, RuntimeName};
 
 /// What a runtime would do to pull an image, given the files of its node.
 pub fn route(declared: &Declared, runtime: &RuntimeId, image: &ImageRef) -> Route {
+    let mut routes = routes(declared, runtime, std::slice::from_ref(image));
+    routes.pop().unwrap_or_else(|| Route::new(runtime, image))
+}
+
+/// The same for many images: the files are read once. One route for each image, in their order.
+pub fn routes(declared: &Declared, runtime: &RuntimeId, images: &[ImageRef]) -> Vec<Route> {
     match runtime.name {
-        RuntimeName::Containerd => containerd::Planner::new(declared, runtime).route(image),
-        RuntimeName::Crio => crio::Planner::new(declared, runtime).route(image),
-        RuntimeName::Docker => docker::route(declared, runtime, image),
+        RuntimeName::Containerd => {
+            let planner = containerd::Planner::new(declared, runtime);
+            images.iter().map(|image| planner.route(image)).collect()
+        }
+        RuntimeName::Crio => {
+            let planner = crio::Planner::new(declared, runtime);
+            images.iter().map(|image| planner.route(image)).collect()
+        }
+        RuntimeName::Docker => images
+            .iter()
+            .map(|image| docker::route(declared, runtime, image))
+            .collect(),
     }
 }
 

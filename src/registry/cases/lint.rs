@@ -308,6 +308,23 @@ fn containerd_files() {
         &route,
         &pause("quay.io/pause:1"),
     );
+    let login = format!(
+        "{}[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/certs\"\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"quay.io\".auth]\nusername = \"u\"\n",
+        pause("quay.io/pause:1")
+    );
+    pair(
+        Code::SandboxImageCredentials,
+        "containerd@2.0.0",
+        CONFIG,
+        &login,
+        &pause("quay.io/pause:1"),
+    );
+    let fixed = remarks(tree(&[(CONFIG, &login)]), "containerd@2.0.11");
+    assert!(
+        fixed
+            .iter()
+            .all(|remark| remark.code != Code::SandboxImageCredentials)
+    );
     let fork = remarks(tree(&[]), "containerd@v2.2.0-k3s1");
     assert_eq!(
         (fork[0].code, fork[0].severity),

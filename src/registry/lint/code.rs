@@ -219,6 +219,11 @@ codes! {
         "The sandbox image is pulled by the same code as every image: through mirrors, hosts.toml and their certificates, but without the kubelet's credentials.",
         "add a mirror for its registry if the node cannot reach it",
         ["containerd/containerd#10916", "siderolabs/talos#9594"];
+    SandboxImageCredentials, "sandbox-image-credentials", Medium,
+        "the sandbox image needs no credentials, or gets them",
+        "The sandbox image is pulled without the kubelet's credentials: only `registry.configs.\"HOST\".auth` of the host that answers is used. containerd 2.0.0 does not even use that together with `config_path` (fixed in 2.0.1).",
+        "use an image that can be pulled without a login, or upgrade",
+        ["containerd/containerd#10916", "siderolabs/talos#9594"];
     ContainerdDropinUnread, "containerd-dropin-unread", Medium,
         "every file in conf.d is imported",
         "`/etc/containerd/conf.d/*.toml` is read only if the main file says so in `imports`, above the first table header. The line is in the default configuration that containerd 2.2 and later print, not in the daemon. Files with another suffix are not matched.",

@@ -9,6 +9,7 @@ use crate::registry::containerd::{CRI_IMAGES, CRI_RUNTIME, Config, FatalKind, Se
 use crate::registry::document::Document;
 use crate::registry::image_ref::ImageRef;
 use crate::registry::plan::containerd::Planner;
+use crate::registry::rules::Rule;
 
 /// The key of the sandbox image in one table: whether it is in force.
 pub(super) fn keys(
@@ -99,6 +100,22 @@ pub(super) fn image(lint: &mut Lint<'_>, planner: &Planner<'_>) {
         )
         .remedy(restart(&format!("write `{meant}`")))
         .replace(&image.place, &format!("\"{meant}\""));
+    }
+    if !lint.holds(Rule::PauseCredentials)
+        && config.registry.config_path.is_some()
+        && config
+            .registry
+            .configs
+            .values()
+            .any(|settings| settings.auth.is_some())
+    {
+        lint.add(
+            Code::SandboxImageCredentials,
+            image.place.clone(),
+            "credentials in `registry.configs` are not used for the sandbox image",
+        )
+        .why("this version has none for it where `config_path` is set")
+        .says("failed to get sandbox image: … 401 Unauthorized");
     }
     let registry = &config.registry;
     if !registry.mirrors.is_empty() && config.fatal.is_none() {
