@@ -80,6 +80,51 @@ impl DataFormat {
     }
 }
 
+/// How an answer is shown that is told in words: a route, a probe, a test pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// Text for people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// One JSON document a line, one line an element.
+    Ndjson,
+}
+
+impl TextFormat {
+    /// The structured format, if it is one.
+    pub fn structured(self) -> Option<structured::Format> {
+        match self {
+            TextFormat::Text => None,
+            TextFormat::Json => Some(structured::Format::Json),
+            TextFormat::Yaml => Some(structured::Format::Yaml),
+            TextFormat::Ndjson => Some(structured::Format::Ndjson),
+        }
+    }
+
+    /// Whether elements can be shown one by one, as soon as each is there.
+    pub fn streams(self) -> bool {
+        matches!(self, TextFormat::Text | TextFormat::Ndjson)
+    }
+}
+
+/// The flag of such answers.
+#[derive(Debug, Args)]
+pub struct TextOutput {
+    /// How to show the answer
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        alias = "format"
+    )]
+    pub output: TextFormat,
+}
+
 /// Flags of every list.
 #[derive(Debug, Args)]
 pub struct ListOutput {

@@ -9,10 +9,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use serde::Serialize;
+use clap::Args;
 
-use super::args::{duration, size};
+use super::args::{TextOutput, duration, size};
 use super::node::{Node, NodeArgs};
 use super::registry::route::{listed, reference};
 use super::session::Session;
@@ -25,8 +24,8 @@ use crate::probe::test_pull::{
 };
 use crate::registry::image_ref::ImageRef;
 use crate::registry::plan;
-use crate::render::progress;
-use crate::render::{human, structured, test_pull as shown};
+use crate::render::documents::Documents;
+use crate::render::{human, progress, test_pull as shown};
 use crate::secret::Secret;
 
 mod judge;
@@ -48,16 +47,8 @@ pub struct TestPull {
     /// Read more images from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<std::path::PathBuf>,
-    /// How to show the result
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: TextOutput,
     /// Only show the route and probe it; pull nothing
     #[arg(long)]
     no_pull: bool,
@@ -89,22 +80,6 @@ pub struct TestPull {
     node: NodeArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Yaml,
-    Ndjson,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'t> {
-    api_version: &'static str,
-    kind: &'static str,
-    images: &'t [Tested],
-}
-
 /// User and password as they were given.
 struct Given {
     user: String,
@@ -134,34 +109,18 @@ pub async fn run(args: &TestPull, session: &Session) -> Result<Exit, Error> {
     let mut tests = Vec::new();
     for image in &references {
         let test = args.test(session, &node, image, given.as_ref()).await?;
-        if matches!(args.output, Format::Text) {
-            session.output.data(shown::text(&test).as_bytes())?;
+        if args.output.output.streams() {
+            session
+                .output
+                .data(&args.shown(std::slice::from_ref(&test))?)?;
         }
         tests.push(test);
         if session.is_interrupted() {
             break;
         }
     }
-    let document = Document {
-        api_version: "criscope/v1",
-        kind: "TestPull",
-        images: &tests,
-    };
-    match args.output {
-        Format::Text => {}
-        Format::Json => session
-            .output
-            .data(&structured::document(structured::Format::Json, &document)?)?,
-        Format::Yaml => session
-            .output
-            .data(&structured::document(structured::Format::Yaml, &document)?)?,
-        Format::Ndjson => {
-            for test in &tests {
-                session
-                    .output
-                    .data(&structured::document(structured::Format::Ndjson, test)?)?;
-            }
-        }
+    if !args.output.output.streams() {
+        session.output.data(&args.shown(&tests)?)?;
     }
     Ok(judge::exit(
         tests.iter().map(|test| test.verdict),
@@ -170,6 +129,16 @@ pub async fn run(args: &TestPull, session: &Session) -> Result<Exit, Error> {
 }
 
 impl TestPull {
+    /// The results in the form that was asked for.
+    fn shown(&self, tests: &[Tested]) -> Result<Vec<u8>, Error> {
+        let documents = Documents {
+            kind: "TestPull",
+            key: "images",
+            items: tests,
+        };
+        Ok(documents.shown(self.output.output.structured(), shown::text)?)
+    }
+
     async fn test(
         &self,
         session: &Session,

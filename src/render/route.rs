@@ -1,5 +1,6 @@
 //! A route for people: one numbered line an endpoint, below it how it is asked, why, and where that is written.
 
+use crate::registry::plan::failover::{Failover, Failure, ShownError};
 use crate::registry::plan::{AuthSource, Phase, Route, RouteEndpoint, Source};
 
 use super::sanitize;
@@ -40,6 +41,53 @@ pub fn text(route: &Route) -> String {
         ));
     }
     text
+}
+
+/// What is done when an endpoint fails, where there is another one to ask; empty otherwise.
+pub fn failover(route: &Route, failover: &Failover) -> String {
+    if route.endpoints.len() < 2 {
+        return String::new();
+    }
+    let words = |failures: &[Failure]| {
+        let words: Vec<&str> = failures.iter().copied().map(failure).collect();
+        words.join(", ")
+    };
+    let object = if failover.per_object {
+        "every manifest and layer begins at the first endpoint again"
+    } else {
+        "who served the manifest serves all layers"
+    };
+    let shown = match failover.shown {
+        ShownError::First => "the first endpoint's error is shown, unless it is a 404",
+        ShownError::ByRank => {
+            "the error of an HTTP status is shown before that of a 404, and that before a network error"
+        }
+        ShownError::All => "the errors of all endpoints are shown",
+        ShownError::Last => "the last endpoint's error is shown",
+    };
+    format!(
+        "  the next one is asked after: {}\n  the pull ends after: {}\n  {object}; if all fail, {shown}\n",
+        words(failover.next),
+        words(failover.stop)
+    )
+}
+
+fn failure(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Dns => "no such host",
+        Failure::Refused => "connection refused",
+        Failure::ConnectTimeout => "connection timed out",
+        Failure::Silent => "no answer",
+        Failure::Tls => "TLS error",
+        Failure::Denied => "401 or 403",
+        Failure::NotFound => "404",
+        Failure::TooManyRequests => "429",
+        Failure::ServerError => "5xx",
+        Failure::Redirect => "a redirection to nowhere",
+        Failure::WrongBody => "an answer that is no manifest",
+        Failure::BrokenBlob => "a broken layer",
+        Failure::Ping => "no registry at /v2/",
+    }
 }
 
 fn request(endpoint: &RouteEndpoint) -> String {

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream;
-use serde::Serialize;
 
+use super::super::args::{TextFormat, TextOutput};
 use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
 use super::route::{listed, reference};
@@ -22,7 +22,8 @@ use crate::registry::plan::{
     TlsPolicy,
 };
 use crate::registry::version::RuntimeName;
-use crate::render::{image_probe as shown, progress, structured};
+use crate::render::documents::Documents;
+use crate::render::{image_probe as shown, progress};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,34 +76,10 @@ pub struct Probe {
     /// Fail if an endpoint on the way does not work although the pull would
     #[arg(long)]
     strict: bool,
-    /// How to show the result
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: TextOutput,
     #[command(flatten)]
     node: NodeArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Yaml,
-    Ndjson,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'p> {
-    api_version: &'static str,
-    kind: &'static str,
-    images: &'p [ImageProbe],
 }
 
 /// Runs `criscope registry probe`.
@@ -132,20 +109,15 @@ pub async fn run(args: &Probe, session: &Session) -> Result<Exit, Error> {
     };
     let routes = args.routes(node.as_ref(), &references)?;
     let probes = args.probe(session, node.as_ref(), routes, &options).await?;
-    let document = Document {
-        api_version: "criscope/v1",
-        kind: "RegistryProbe",
-        images: &probes,
-    };
-    match args.output {
-        // Both were written as the probes came in.
-        Format::Text | Format::Ndjson => {}
-        Format::Json => session
-            .output
-            .data(&structured::document(structured::Format::Json, &document)?)?,
-        Format::Yaml => session
-            .output
-            .data(&structured::document(structured::Format::Yaml, &document)?)?,
+    // Text and lines were written as the probes came in.
+    if !args.output.output.streams() {
+        let documents = Documents {
+            kind: "RegistryProbe",
+            key: "images",
+            items: &probes,
+        };
+        let bytes = documents.shown(args.output.output.structured(), shown::text)?;
+        session.output.data(&bytes)?;
     }
     Ok(exit(probes.iter().map(|probe| probe.verdict), args.strict))
 }
@@ -154,13 +126,9 @@ impl Probe {
     /// What is asked: the route of every image, or the given endpoints for every image.
     fn routes(&self, node: Option<&Node>, images: &[ImageRef]) -> Result<Vec<Route>, Error> {
         if self.endpoint.is_empty() {
-            let route = |(node, image): (&Node, &ImageRef)| {
-                plan::route(&node.declared, &node.runtime, image)
-            };
-            let pairs = node
-                .into_iter()
-                .flat_map(|node| images.iter().map(move |image| (node, image)));
-            return Ok(pairs.map(route).collect());
+            return Ok(node.map_or_else(Vec::new, |node| {
+                plan::routes(&node.declared, &node.runtime, images)
+            }));
         }
         let runtime = node.map_or_else(|| "containerd".to_owned(), |node| node.runtime.to_string());
         let sends_namespace = node.is_none_or(|node| node.runtime.name == RuntimeName::Containerd);
@@ -286,17 +254,17 @@ impl Probe {
         let mut looks = stream::iter(looks).buffered(CONCURRENT);
         let mut probes: Vec<ImageProbe> = Vec::new();
         while let Some(probe) = progress::during(&session.output, current, looks.next()).await {
-            match self.output {
-                Format::Text if probes.is_empty() => {
-                    session.output.data(shown::text(&probe).as_bytes())?;
+            if self.output.output.streams() {
+                let one = Documents {
+                    kind: "RegistryProbe",
+                    key: "images",
+                    items: std::slice::from_ref(&probe),
+                };
+                if self.output.output == TextFormat::Text && !probes.is_empty() {
+                    session.output.data(b"\n")?;
                 }
-                Format::Text => session
-                    .output
-                    .data(format!("\n{}", shown::text(&probe)).as_bytes())?,
-                Format::Ndjson => session
-                    .output
-                    .data(&structured::document(structured::Format::Ndjson, &probe)?)?,
-                Format::Json | Format::Yaml => {}
+                let bytes = one.shown(self.output.output.structured(), shown::text)?;
+                session.output.data(&bytes)?;
             }
             probes.push(probe);
             if let Ok(mut step) = step.lock() {

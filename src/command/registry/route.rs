@@ -5,9 +5,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use super::super::args::TextOutput;
 use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
 use crate::error::{Error, Exit};
@@ -15,9 +16,11 @@ use crate::probe::host_files;
 use crate::registry::declared::Declared;
 use crate::registry::image_ref::ImageRef;
 use crate::registry::plan::compare::{Comparison, Verdict, compare};
+use crate::registry::plan::failover::{Failover, failover};
 use crate::registry::plan::{self, Route as Planned};
 use crate::registry::version::RuntimeId;
-use crate::render::{route as shown, route_comparison, structured};
+use crate::render::documents::Documents;
+use crate::render::{route as shown, route_comparison};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,16 +44,8 @@ pub struct Route {
     /// Read more images from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to show the routes
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: TextOutput,
     /// Compare with the routes by the files below DIR, a node's tree; fails if an image would lose its last endpoint
     #[arg(long, value_name = "DIR")]
     compare: Option<PathBuf>,
@@ -61,28 +56,12 @@ pub struct Route {
     node: NodeArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Yaml,
-    Ndjson,
-}
-
+/// A route, and what is done when an endpoint of it fails.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    api_version: &'static str,
-    kind: &'static str,
-    routes: Vec<Planned>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Compared {
-    api_version: &'static str,
-    kind: &'static str,
-    comparisons: Vec<Comparison>,
+struct Answer {
+    #[serde(flatten)]
+    route: Planned,
+    failover: Failover,
 }
 
 /// Runs `criscope registry route`.
@@ -100,20 +79,27 @@ pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
         .map(|image| reference(image))
         .collect::<Result<Vec<_>, _>>()?;
     let node = args.node.look(session).await?;
-    let routes: Vec<Planned> = references
-        .iter()
-        .map(|image| plan::route(&node.declared, &node.runtime, image))
-        .collect();
+    let routes = plan::routes(&node.declared, &node.runtime, &references);
     if args.compare.is_some() || args.compare_as.is_some() {
         return args.compared(session, &node, &references, routes);
     }
     let stopped = routes.iter().any(|route| route.fatal.is_some());
-    let bytes = match args.output {
-        Format::Text => texts(routes.iter().map(shown::text)),
-        Format::Ndjson => lines(&routes)?,
-        Format::Json => structured::document(structured::Format::Json, &document(routes))?,
-        Format::Yaml => structured::document(structured::Format::Yaml, &document(routes))?,
+    let failover = failover(node.declared.rules(), &node.runtime);
+    let answers: Vec<Answer> = routes
+        .into_iter()
+        .map(|route| Answer {
+            route,
+            failover: failover.clone(),
+        })
+        .collect();
+    let documents = Documents {
+        kind: "Routes",
+        key: "routes",
+        items: &answers,
     };
+    let bytes = documents.shown(args.output.output.structured(), |answer| {
+        shown::text(&answer.route) + &shown::failover(&answer.route, &answer.failover)
+    })?;
     session.output.data(&bytes)?;
     Ok(if stopped {
         Exit::Failure
@@ -136,20 +122,21 @@ impl Route {
             Some(directory) => another(node, directory)?,
             None => node.declared.clone(),
         };
+        let after = plan::routes(&other, runtime, references);
         let comparisons: Vec<Comparison> = routes
             .into_iter()
-            .zip(references)
-            .map(|(before, image)| compare(before, plan::route(&other, runtime, image)))
+            .zip(after)
+            .map(|(before, after)| compare(before, after))
             .collect();
         let lost = comparisons
             .iter()
             .any(|comparison| comparison.verdict == Verdict::Lost);
-        let bytes = match self.output {
-            Format::Text => texts(comparisons.iter().map(route_comparison::text)),
-            Format::Ndjson => lines(&comparisons)?,
-            Format::Json => structured::document(structured::Format::Json, &compared(comparisons))?,
-            Format::Yaml => structured::document(structured::Format::Yaml, &compared(comparisons))?,
+        let documents = Documents {
+            kind: "RouteComparison",
+            key: "comparisons",
+            items: &comparisons,
         };
+        let bytes = documents.shown(self.output.output.structured(), route_comparison::text)?;
         session.output.data(&bytes)?;
         Ok(if lost { Exit::Failure } else { Exit::Success })
     }
@@ -173,34 +160,6 @@ fn another(node: &Node, directory: &Path) -> Result<Declared, Error> {
         .clone_from(&node.declared.working_directory);
     host_files::read(&mut other, directory, None);
     Ok(other)
-}
-
-fn texts(texts: impl Iterator<Item = String>) -> Vec<u8> {
-    texts.collect::<Vec<_>>().join("\n").into_bytes()
-}
-
-fn lines(documents: &[impl Serialize]) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    for document in documents {
-        bytes.extend(structured::document(structured::Format::Ndjson, document)?);
-    }
-    Ok(bytes)
-}
-
-fn compared(comparisons: Vec<Comparison>) -> Compared {
-    Compared {
-        api_version: "criscope/v1",
-        kind: "RouteComparison",
-        comparisons,
-    }
-}
-
-fn document(routes: Vec<Planned>) -> Document {
-    Document {
-        api_version: "criscope/v1",
-        kind: "Routes",
-        routes,
-    }
 }
 
 /// Parses an image reference.

@@ -1,0 +1,88 @@
+//! A document of ours that holds one list: `{"apiVersion":"criscope/v1","kind":KIND,KEY:[…]}`, or one element to a line,
+//! or text. Every command that answers for several images shows them this way.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::structured::{self, Error, Format};
+
+/// The version of all documents of ours.
+pub const API_VERSION: &str = "criscope/v1";
+
+/// A list with the names it has in a document.
+#[derive(Debug, Clone, Copy)]
+pub struct Documents<'d, T> {
+    /// `kind` of the document, as in `Routes`.
+    pub kind: &'static str,
+    /// The key of the list, as in `routes`.
+    pub key: &'static str,
+    /// The elements.
+    pub items: &'d [T],
+}
+
+impl<T: Serialize> Documents<'_, T> {
+    /// The bytes in a structured format, or as text where there is none; texts are separated by an empty line.
+    ///
+    /// # Errors
+    /// An element cannot be written, which would be a defect of its type.
+    pub fn shown(
+        &self,
+        format: Option<Format>,
+        text: impl Fn(&T) -> String,
+    ) -> Result<Vec<u8>, Error> {
+        match format {
+            None => Ok(self
+                .items
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>()
+                .join("\n")
+                .into_bytes()),
+            Some(Format::Ndjson) => {
+                let mut bytes = Vec::new();
+                for item in self.items {
+                    bytes.extend(structured::document(Format::Ndjson, item)?);
+                }
+                Ok(bytes)
+            }
+            Some(format) => structured::document(format, self),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Documents<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("apiVersion", API_VERSION)?;
+        map.serialize_entry("kind", self.kind)?;
+        map.serialize_entry(self.key, self.items)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_list_in_four_ways() {
+        #[track_caller]
+        fn case(format: Option<Format>, expected: &str) {
+            let documents = Documents {
+                kind: "Numbers",
+                key: "numbers",
+                items: &[1, 2],
+            };
+            let bytes = documents
+                .shown(format, |number| format!("no. {number}\n"))
+                .unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+        case(None, "no. 1\n\nno. 2\n");
+        case(Some(Format::Ndjson), "1\n2\n");
+        case(
+            Some(Format::Json),
+            "{\n  \"apiVersion\": \"criscope/v1\",\n  \"kind\": \"Numbers\",\n  \"numbers\": [\n    1,\n    2\n  ]\n}\n",
+        );
+    }
+}
