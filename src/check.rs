@@ -12,8 +12,11 @@ pub mod finding;
 pub(crate) mod fixtures;
 pub mod knowledge;
 mod order;
+mod registry;
 pub mod remark;
 pub mod scope;
+
+use std::sync::LazyLock;
 
 use crate::facts::{Facts, Gap};
 
@@ -84,8 +87,19 @@ pub struct Check {
     pub silenced_by: &'static [&'static str],
     /// Codes that, when they are problems too, are the cause of this one and are shown before it.
     pub caused_by: &'static [&'static str],
+    /// Codes that, when they fail too and the runtime's words fit, say all that is to be said: the finding is silent.
+    pub explained_by: &'static [&'static str],
     /// The judgement.
-    pub judge: fn(&Case<'_>) -> Judged,
+    pub judge: Judge,
+}
+
+/// How a check comes to its judgement.
+#[derive(Debug, Clone, Copy)]
+pub enum Judge {
+    /// By a function.
+    By(fn(&Case<'_>) -> Judged),
+    /// By what the lint of configuration files says under a code.
+    Lint(crate::registry::lint::Code),
 }
 
 impl Check {
@@ -102,14 +116,20 @@ impl Check {
         seen: &[],
         silenced_by: &[],
         caused_by: &[],
-        judge: |_| Err(Gap::Absent(String::new())),
+        explained_by: &[],
+        judge: Judge::By(|_| Err(Gap::Absent(String::new()))),
     };
 }
 
 /// The table: all checks in the order of their areas.
 pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
-    const AREAS: &[&[Check]] = &[endpoint::CHECKS, cri::CHECKS];
-    AREAS.iter().copied().flatten()
+    static TABLE: LazyLock<Vec<Check>> = LazyLock::new(|| {
+        let mut all = [endpoint::CHECKS, cri::CHECKS].concat();
+        all.extend(registry::checks());
+        all.sort_by_key(|check| check.area);
+        all
+    });
+    TABLE.iter()
 }
 
 /// The check with this code.
@@ -157,7 +177,11 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
 }
 
 fn notes(check: &Check, case: &Case<'_>) -> Vec<Note> {
-    match (check.judge)(case) {
+    let judged = match check.judge {
+        Judge::By(judge) => judge(case),
+        Judge::Lint(code) => registry::judge(code, case),
+    };
+    match judged {
         Ok(Outcome(notes)) => notes,
         Err(Gap::Absent(what)) => vec![Note::new(Status::Skip, what)],
         Err(Gap::Unknown(reason)) => vec![Note::unknown(reason)],

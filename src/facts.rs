@@ -139,6 +139,8 @@ pub struct Facts {
     pub taken_at: String,
     /// How long it took, in milliseconds.
     pub duration_ms: f64,
+    /// The runtime that the user says this node has, as in `containerd@1.7.28`.
+    pub assumed: Option<String>,
     /// The node itself.
     pub host: Host,
     /// The endpoints that were examined, in order.
@@ -170,6 +172,7 @@ impl Default for Facts {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             taken_at: String::new(),
             duration_ms: 0.0,
+            assumed: None,
             host: Host::default(),
             endpoints: Fact::default(),
             calls: Vec::new(),

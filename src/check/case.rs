@@ -5,13 +5,16 @@ use std::ops::Deref;
 
 use crate::endpoint::report::Verdict;
 use crate::facts::{Facts, Gap, Role};
-use crate::registry::{RuntimeId, RuntimeName};
+use crate::registry::lint::{self, Remark};
+use crate::registry::{Declared, RuntimeId, RuntimeName};
 
 /// One node as checks see it.
 #[derive(Debug)]
 pub struct Case<'f> {
     facts: &'f Facts,
     runtime: OnceCell<Option<RuntimeId>>,
+    declared: OnceCell<Declared>,
+    remarks: OnceCell<Vec<Remark>>,
 }
 
 impl<'f> Case<'f> {
@@ -20,6 +23,8 @@ impl<'f> Case<'f> {
         Self {
             facts,
             runtime: OnceCell::new(),
+            declared: OnceCell::new(),
+            remarks: OnceCell::new(),
         }
     }
 
@@ -48,21 +53,62 @@ impl<'f> Case<'f> {
         self.facts.host.euid == 0
     }
 
-    /// Which runtime in which version answers, or would.
+    /// Which runtime in which version this node has: what the user said, what it says of itself, what its files let
+    /// guess.
     pub fn runtime(&self) -> Option<&RuntimeId> {
         self.runtime
             .get_or_init(|| {
-                let named = |name: &str, version: &str| {
-                    let name: RuntimeName = name.parse().ok()?;
-                    Some(RuntimeId::new(name, version.parse().ok()?))
-                };
-                if let Some(version) = self.facts.cri.version.value() {
-                    return named(&version.name, &version.version);
-                }
-                let known = self.facts.telling()?.runtime.as_ref()?;
-                named(known.name.as_deref()?, known.version.as_deref()?)
+                named(self.facts)
+                    .or_else(|| answered(self.facts))
+                    .or_else(|| guessed(self.facts))
             })
             .as_ref()
+    }
+
+    /// What the files say about the runtime.
+    pub fn declared(&self) -> &Declared {
+        self.declared.get_or_init(|| {
+            let files = &self.facts.files;
+            let mut declared = Declared::new(files.tree.clone());
+            declared
+                .containerd_config
+                .clone_from(&files.containerd_config);
+            declared
+                .working_directory
+                .clone_from(&files.working_directory);
+            declared
+        })
+    }
+
+    /// What is wrong with the configuration files, as far as they are about registries and what carries them.
+    pub fn remarks(&self) -> &[Remark] {
+        self.remarks.get_or_init(|| match self.runtime() {
+            Some(runtime) => lint::lint(self.declared(), runtime),
+            None => Vec::new(),
+        })
+    }
+
+    /// Needs containerd's files to have been read, where it is containerd.
+    ///
+    /// # Errors
+    /// [`Gap::Unknown`] with the files that were not.
+    pub fn files_read(&self) -> Result<(), Gap> {
+        let runtime = match self.runtime() {
+            Some(runtime) if runtime.name == RuntimeName::Containerd => runtime,
+            _ => return Ok(()),
+        };
+        let unread = self.declared().containerd(runtime).unread;
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let paths: Vec<String> = unread
+            .iter()
+            .map(|path| format!("`{}`", path.display()))
+            .collect();
+        Err(Gap::Unknown(format!(
+            "{} could not be read",
+            paths.join(", ")
+        )))
     }
 
     /// Whether a kubelet runs here, or is set up to.
@@ -111,5 +157,83 @@ impl Deref for Case<'_> {
 
     fn deref(&self) -> &Facts {
         self.facts
+    }
+}
+
+/// The runtime that the user named.
+fn named(facts: &Facts) -> Option<RuntimeId> {
+    facts.assumed.as_deref()?.parse().ok()
+}
+
+/// The runtime that answered.
+fn answered(facts: &Facts) -> Option<RuntimeId> {
+    let of = |name: &str, version: &str| {
+        let name: RuntimeName = name.parse().ok()?;
+        Some(RuntimeId::new(name, version.parse().ok()?))
+    };
+    if let Some(version) = facts.cri.version.value() {
+        return of(&version.name, &version.version);
+    }
+    let known = facts.telling()?.runtime.as_ref()?;
+    of(known.name.as_deref()?, known.version.as_deref()?)
+}
+
+/// Files of a runtime tell which it is, and the version of containerd's file how old it may be.
+fn guessed(facts: &Facts) -> Option<RuntimeId> {
+    let main = facts.files.containerd_config.display().to_string();
+    if let Ok(text) = facts.files.text(&main) {
+        let version = text.lines().find_map(|line| {
+            let line = line.split('#').next()?.trim();
+            let value = line
+                .strip_prefix("version")?
+                .trim_start()
+                .strip_prefix('=')?;
+            value.trim().parse::<u32>().ok()
+        });
+        let guess = match version {
+            Some(4..) => "containerd@2.head",
+            Some(3) => "containerd@2.2",
+            _ => "containerd@1.7",
+        };
+        return guess.parse().ok();
+    }
+    let there = |path: &str| facts.files.exists(path) == Some(true);
+    if there("/etc/crio/crio.conf")
+        || there("/etc/containers/registries.conf") && there("/etc/crio/crio.conf.d")
+    {
+        return "crio@1.head".parse().ok();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_what_the_runtime_is() {
+        let told = |change: fn(&mut Facts)| {
+            let mut facts = Facts::default();
+            facts.files.tree.add_text("/etc/hostname", "");
+            change(&mut facts);
+            Case::new(&facts).runtime().map(ToString::to_string)
+        };
+        assert_eq!(told(|_| {}), None);
+        let assumed = told(|facts| facts.assumed = Some("crio@1.30.0".to_owned()));
+        assert_eq!(assumed.as_deref(), Some("crio@1.30.0"));
+        let third = told(|facts| {
+            facts
+                .files
+                .tree
+                .add_text("/etc/containerd/config.toml", "version = 3\n")
+        });
+        assert_eq!(third.as_deref(), Some("containerd@2.2"));
+        let second = told(|facts| {
+            facts
+                .files
+                .tree
+                .add_text("/etc/containerd/config.toml", " version=2 # x\n")
+        });
+        assert_eq!(second.as_deref(), Some("containerd@1.7"));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::finding::{Area, Note, Severity};
 use super::scope::{HEALTH, NODE};
-use super::{Case, Check, Judged, Outcome};
+use super::{Case, Check, Judge, Judged, Outcome};
 use crate::endpoint::report::Verdict;
 use crate::facts::cri::{Answer, Status};
 use crate::facts::{Gap, Role, Source};
@@ -43,7 +43,13 @@ pub(super) const CHECKS: &[Check] = &[
             "minikube#3471",
         ],
         silenced_by: &["endpoint-socket", "endpoint-connect"],
-        judge: plugin_loaded,
+        explained_by: &[
+            "containerd-config-parse",
+            "containerd-cri-disabled",
+            "registry-style-clash",
+            "registry-mirrors-220",
+        ],
+        judge: Judge::By(plugin_loaded),
         ..BLANK
     },
     Check {
@@ -55,7 +61,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The kubelet speaks v1 only since Kubernetes 1.26.",
         remedy: "upgrade the runtime: containerd 1.6 or newer, a supported CRI-O, or cri-dockerd",
         seen: &["containerd#7799"],
-        judge: v1,
+        judge: Judge::By(v1),
         ..BLANK
     },
     Check {
@@ -66,7 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
         rule: "Asks for ListImages. Warns above 2 s, fails on an error or if there is no answer in time.",
         why: "Without it nothing can be pulled and the kubelet cannot free disk space.",
         remedy: "give both services the same socket; look into the daemon's log for what the error says",
-        judge: image_service,
+        judge: Judge::By(image_service),
         ..BLANK
     },
     Check {
@@ -78,7 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
                only cri-dockerd asks Docker.",
         why: "The kubelet marks the node NotReady.",
         remedy: "do what reason and message say",
-        judge: runtime_ready,
+        judge: Judge::By(runtime_ready),
         ..BLANK
     },
     Check {
@@ -91,7 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The kubelet marks the node NotReady and starts no pod that needs a network. That it is true only means \
               that a configuration was loaded.",
         remedy: "install the network add-on, or mend its configuration; see the `cni-` checks",
-        judge: network_ready,
+        judge: Judge::By(network_ready),
         ..BLANK
     },
     Check {
@@ -103,7 +109,7 @@ pub(super) const CHECKS: &[Check] = &[
                `containerd-deprecations`).",
         why: "The kubelet ignores conditions that it does not know, so nobody else reads them.",
         remedy: "do what reason and message say",
-        judge: conditions_other,
+        judge: Judge::By(conditions_other),
         ..BLANK
     },
     Check {
@@ -117,7 +123,7 @@ pub(super) const CHECKS: &[Check] = &[
               NotReady (`PLEG is not healthy`).",
         remedy: "remove dead containers and pods, and look for shims that hang",
         seen: &["kubernetes#72533", "kubernetes#45419"],
-        judge: relist,
+        judge: Judge::By(relist),
         ..BLANK
     },
     Check {
@@ -132,7 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
               its pod never ends. Lists and statuses do not show it, because containerd answers them from memory.",
         remedy: "let the named process go on or kill it; the runtime then cleans up",
         seen: &["kubernetes#94829", "containerd#3529", "containerd#9770"],
-        judge: inspect,
+        judge: Judge::By(inspect),
         ..BLANK
     },
     Check {
@@ -143,7 +149,7 @@ pub(super) const CHECKS: &[Check] = &[
         rule: "Tells which runtime handlers Status lists, and which of them can do user namespaces and recursive \
                read-only mounts. Never fails.",
         why: "RuntimeClasses name handlers; pods with `hostUsers: false` need one that can.",
-        judge: features,
+        judge: Judge::By(features),
         ..BLANK
     },
     Check {
@@ -156,7 +162,7 @@ pub(super) const CHECKS: &[Check] = &[
               another version, and comes back different at the next restart.",
         remedy: "restart the daemon",
         silenced_by: &[],
-        judge: binary_stale,
+        judge: Judge::By(binary_stale),
         ..BLANK
     },
     Check {
@@ -170,7 +176,7 @@ pub(super) const CHECKS: &[Check] = &[
               memory, and no tool shows them.",
         remedy: "drain the node and reboot it, or stop them one by one",
         seen: &["containerd#11720"],
-        judge: shim_orphans,
+        judge: Judge::By(shim_orphans),
         ..BLANK
     },
 ];

@@ -5,10 +5,21 @@
 
 use super::finding::{Area, Note, Severity};
 use super::scope::{HEALTH, NODE};
-use super::{Case, Check, Judged, Outcome};
+use super::{Case, Check, Judge, Judged, Outcome};
 use crate::endpoint::discover::Source as Named;
 use crate::endpoint::report::{EndpointReport, Verdict};
 use crate::facts::{Gap, Source};
+
+/// What keeps a daemon from starting.
+const FATAL: &[&str] = &[
+    "containerd-config-parse",
+    "containerd-config-version",
+    "containerd-disabled-name",
+    "containerd-dropin-version",
+    "containerd-import-missing",
+    "crio-config-parse",
+    "crio-registries-conf",
+];
 
 const BLANK: Check = Check {
     area: Area::Endpoint,
@@ -27,7 +38,8 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The kubelet and every tool talk to the runtime through this socket; without it no pod can start.",
         remedy: "start the runtime's unit, or correct the path",
         seen: &["kubeadm#1495"],
-        judge: socket,
+        caused_by: FATAL,
+        judge: Judge::By(socket),
         ..BLANK
     },
     Check {
@@ -41,7 +53,8 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "start or restart the daemon; ask as root where access is denied",
         seen: &["minikube#11179", "containerd#9770"],
         silenced_by: &["endpoint-socket"],
-        judge: connect,
+        caused_by: FATAL,
+        judge: Judge::By(connect),
         ..BLANK
     },
     Check {
@@ -54,7 +67,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "Containers that should be running are not until somebody connects; after a reboot that may be never.",
         remedy: "enable and start the service itself",
         silenced_by: &["endpoint-socket"],
-        judge: socket_activated,
+        judge: Judge::By(socket_activated),
         ..BLANK
     },
     Check {
@@ -69,7 +82,7 @@ pub(super) const CHECKS: &[Check] = &[
                  configuration",
         seen: &["kubeadm#1495", "kubekey#1642", "cri-o#4445"],
         silenced_by: &["endpoint-socket"],
-        judge: multiple,
+        judge: Judge::By(multiple),
         ..BLANK
     },
     Check {
@@ -82,7 +95,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "A proxy on the socket sees every request, credentials for pulls included, and adds its own failures.",
         remedy: "point the endpoint at the runtime's own socket",
         silenced_by: &["endpoint-socket", "endpoint-connect"],
-        judge: peer,
+        judge: Judge::By(peer),
         ..BLANK
     },
     Check {
@@ -95,7 +108,7 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "look at CPU, memory and disk pressure of the node, and at the number of shims",
         seen: &["kubernetes#45419"],
         silenced_by: &["endpoint-socket", "endpoint-connect", "cri-plugin-loaded"],
-        judge: latency,
+        judge: Judge::By(latency),
         ..BLANK
     },
 ];

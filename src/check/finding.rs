@@ -406,6 +406,17 @@ impl Note {
         Self::new(Status::Unknown, message)
     }
 
+    /// Says what a finding says, but for its status and sentence.
+    pub(super) fn like(mut self, finding: Finding) -> Self {
+        self.severity = Some(finding.severity);
+        self.subject = finding.subject;
+        self.runtime_says = finding.runtime_says;
+        self.source = finding.source;
+        self.remedy = finding.remedy.filter(|remedy| !remedy.text.is_empty());
+        self.evidence = finding.evidence;
+        self
+    }
+
     /// Matters less than the table says.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {

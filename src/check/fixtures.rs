@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 use super::finding::{Finding, Status};
 use super::scope::{Profile, Scope, Selector};
-use super::{Report, examine, table};
-use crate::facts::Facts;
+use super::{Judge, Report, examine, table};
+use crate::facts::{Facts, Source};
 
 pub use healthy::healthy;
 
@@ -47,6 +47,11 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
     [endpoint::FIXTURES, cri::FIXTURES].into_iter().flatten()
 }
 
+/// The fixture of a check.
+fn fixture(code: &str) -> &'static Fixture {
+    fixtures().find(|fixture| fixture.code == code).unwrap()
+}
+
 /// A node with changes.
 pub fn node(change: fn(&mut Facts)) -> Facts {
     let mut facts = healthy();
@@ -72,6 +77,11 @@ fn every_check_has_a_fixture_and_every_fixture_a_check() {
     let codes: Vec<&str> = table().map(|check| check.code).collect();
     let unique: BTreeSet<&str> = codes.iter().copied().collect();
     assert_eq!(codes.len(), unique.len(), "codes are unique");
+    // What the lint says has pairs of files of its own, `registry/cases/lint.rs`.
+    let unique: BTreeSet<&str> = table()
+        .filter(|check| matches!(check.judge, Judge::By(_)))
+        .map(|check| check.code)
+        .collect();
     let have: BTreeSet<&str> = fixtures().map(|fixture| fixture.code).collect();
     let missing: Vec<_> = unique.difference(&have).collect();
     let surplus: Vec<_> = have.difference(&unique).collect();
@@ -158,4 +168,79 @@ fn problems_are_told_with_a_place_and_a_remedy() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_judged_by_the_rules_of_the_version() {
+    use crate::registry::tree::Tree;
+    let config = |text: &str| {
+        let mut tree = Tree::new();
+        tree.add_text("/etc/containerd/config.toml", text);
+        let mut facts = Facts::default();
+        facts.files.tree = tree;
+        report(Profile::Node, &facts)
+    };
+    let clash = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/c\"\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://m\"]\n";
+    assert_eq!(
+        config(clash).findings[0].code.as_str(),
+        "registry-style-clash"
+    );
+    let singular = "version = 2\n[plugin.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"x\"\n";
+    let report = config(singular);
+    assert_eq!(
+        report.findings[0].code.as_str(),
+        "containerd-singular-table"
+    );
+    assert!(report.findings[0].remedy.as_ref().unwrap().edit.is_some());
+}
+
+/// The codes about a node whose CRI plugin failed with the words of the fixture, with a changed config.toml.
+fn failed_with(from: &str, to: &str) -> Vec<Finding> {
+    let mut facts = node(fixture("cri-plugin-loaded").bad);
+    facts.assumed = Some("containerd@1.7.28".to_owned());
+    let path = "/etc/containerd/config.toml";
+    let text = facts.files.text(path).unwrap().replace(from, to);
+    facts.files.tree.add_text(path, text);
+    report(Profile::Health, &facts).findings
+}
+
+fn codes(findings: &[Finding]) -> Vec<&str> {
+    let codes = findings.iter().map(|finding| finding.code.as_str());
+    codes.collect()
+}
+
+#[test]
+fn the_file_that_broke_it_speaks_for_the_plugin_that_failed() {
+    let path = "config_path = \"/etc/containerd/certs.d\"\n";
+    let mirror = "[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://m\"]\n";
+    let findings = failed_with(path, &format!("{path}{mirror}"));
+    assert_eq!(codes(&findings), ["registry-style-clash"], "{findings:#?}");
+    let rpc = Source::rpc("Introspection.Plugins");
+    assert!(
+        findings[0]
+            .evidence
+            .iter()
+            .any(|evidence| evidence.source == rpc)
+    );
+    assert!(
+        findings[0]
+            .runtime_says
+            .as_ref()
+            .unwrap()
+            .starts_with("invalid plugin config")
+    );
+}
+
+#[test]
+fn a_file_does_not_speak_for_a_plugin_that_failed_of_something_else() {
+    let findings = failed_with(
+        "version = 2",
+        "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]",
+    );
+    assert_eq!(
+        codes(&findings),
+        ["containerd-cri-disabled", "cri-plugin-loaded"],
+        "{findings:#?}"
+    );
 }

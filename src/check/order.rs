@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::{Finding, Note, Severity, Status};
+use super::finding::{Evidence, Finding, Note, Severity, Status};
 use super::{Check, find};
 
 /// Replaces what a check has to say, if something that failed makes it pointless. What passed stays.
@@ -14,7 +14,8 @@ pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)]) {
         .filter(|(_, notes)| notes.iter().any(|note| note.status == Status::Fail))
         .map(|(check, _)| check.code)
         .collect();
-    for (check, notes) in judged {
+    explain(judged);
+    for (check, notes) in judged.iter_mut() {
         if notes.iter().all(|note| note.status == Status::Pass) {
             continue;
         }
@@ -24,6 +25,55 @@ pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)]) {
                 format!("nothing to be said while `{cause}` fails"),
             )];
         }
+    }
+}
+
+/// Makes a failure silent where the check that found its cause failed too, and the runtime's words fit both: one fault
+/// is told once, at the place where it can be mended, with everything that was seen of it.
+fn explain(judged: &mut [(&'static Check, Vec<Note>)]) {
+    for at in 0..judged.len() {
+        let (check, notes) = &judged[at];
+        let Some(failure) = notes.iter().find(|note| note.status == Status::Fail) else {
+            continue;
+        };
+        let cause = judged
+            .iter()
+            .enumerate()
+            .find_map(|(cause, (other, notes))| {
+                if !check.explained_by.contains(&other.code) {
+                    return None;
+                }
+                let fits = |note: &Note| note.status == Status::Fail && agree(note, failure);
+                Some((cause, notes.iter().position(fits)?))
+            });
+        let Some((cause, note)) = cause else {
+            continue;
+        };
+        let failure = failure.clone();
+        let told = format!(
+            "nothing to be said that `{}` does not",
+            judged[cause].0.code
+        );
+        judged[at].1 = vec![Note::new(Status::Skip, told)];
+        let cause = &mut judged[cause].1[note];
+        if let Some(source) = failure.source {
+            cause.evidence.push(Evidence {
+                source,
+                text: failure.message,
+            });
+        }
+        cause.evidence.extend(failure.evidence);
+        cause.runtime_says = failure.runtime_says.or(cause.runtime_says.take());
+        cause.since = cause.since.take().or(failure.since);
+        cause.measured = cause.measured.take().or(failure.measured);
+    }
+}
+
+/// Whether the words that a runtime would say fit those that it said.
+fn agree(cause: &Note, failure: &Note) -> bool {
+    match (&cause.runtime_says, &failure.runtime_says) {
+        (Some(foretold), Some(said)) => said.contains(foretold) || foretold.contains(said),
+        _ => true,
     }
 }
 
@@ -67,7 +117,7 @@ pub(super) fn sort(findings: &mut [Finding]) {
     // A cause is as urgent as the worst that comes of it. Chains are short: a few rounds settle them.
     for _ in 0..4 {
         for (code, rank) in ranks.clone() {
-            for cause in find(&code).map(|check| check.caused_by).unwrap_or_default() {
+            for cause in causes(&code) {
                 if let Some(known) = ranks.get_mut(*cause) {
                     *known = rank.min(*known);
                 }
@@ -103,14 +153,18 @@ pub(super) fn sort(findings: &mut [Finding]) {
     });
 }
 
+/// The codes that come before a code.
+fn causes(code: &str) -> impl Iterator<Item = &'static &'static str> {
+    let check = find(code).into_iter();
+    check.flat_map(|check| check.caused_by.iter().chain(check.explained_by))
+}
+
 /// How long the chain of causes before a problem is.
 fn depth(code: &str, problems: &BTreeMap<String, Rank>, so_far: usize) -> usize {
     if so_far > 8 {
         return so_far;
     }
-    let causes = find(code).map(|check| check.caused_by).unwrap_or_default();
-    causes
-        .iter()
+    causes(code)
         .filter(|cause| problems.contains_key(**cause))
         .map(|cause| 1 + depth(cause, problems, so_far + 1))
         .max()
@@ -135,7 +189,8 @@ mod tests {
     fn edges_lead_somewhere() {
         let codes: Vec<&str> = table().map(|check| check.code).collect();
         for check in table() {
-            for code in check.silenced_by.iter().chain(check.caused_by) {
+            let edges = check.silenced_by.iter().chain(check.caused_by);
+            for code in edges.chain(check.explained_by) {
                 assert!(codes.contains(code), "{} refers to {code}", check.code);
                 assert_ne!(*code, check.code);
             }

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use super::finding::{
-    API_VERSION, Area, Code, Edit, Evidence, Finding, Remedy, Report, ReportKind, Runtime,
-    Severity, Status, Summary,
+    API_VERSION, Code, Edit, Evidence, Finding, Remedy, Report, ReportKind, Runtime, Severity,
+    Status, Summary,
 };
 use super::knowledge;
 use crate::facts::files::without_secrets;
@@ -74,7 +74,7 @@ pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Rep
     }
 }
 
-fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -> Finding {
+pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -> Finding {
     let named = |text: &str| named(text, aliases);
     let after = if remark.after_correction {
         "once the above is corrected: "
@@ -97,11 +97,7 @@ fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -> Finding {
     });
     Finding {
         code: Code::of_table(remark.code.id()),
-        area: if remark.code.id().starts_with("registry-") {
-            Area::Registry
-        } else {
-            Area::Config
-        },
+        area: super::registry::area(remark.code.id()),
         title: remark.code.title().to_owned(),
         severity,
         status: if severity <= Severity::High {
@@ -188,7 +184,7 @@ fn named(text: &str, aliases: &[Alias]) -> String {
     })
 }
 
-fn severity(severity: lint::Severity) -> Severity {
+pub(super) fn severity(severity: lint::Severity) -> Severity {
     match severity {
         lint::Severity::Critical => Severity::Critical,
         lint::Severity::High => Severity::High,

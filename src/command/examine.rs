@@ -12,6 +12,7 @@ use crate::check::{Profile, Report, Scope, Status};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::probe::node::{self, Depth, Look};
+use crate::registry::RuntimeId;
 use crate::render::report::text::{self, Layout};
 use crate::render::structured;
 
@@ -78,6 +79,9 @@ pub struct LookArgs {
     /// Keep what was seen, to be judged again with `--facts`
     #[arg(long, value_name = "FILE")]
     pub save_facts: Option<PathBuf>,
+    /// Judge files by the rules of this runtime instead of the one that runs, as in containerd@1.7.28
+    #[arg(long = "as", value_name = "NAME@VERSION")]
+    pub as_runtime: Option<RuntimeId>,
     /// Wake a service that waits for the first connection
     #[arg(long)]
     pub wake: bool,
@@ -99,11 +103,15 @@ impl LookArgs {
                 Error::usage(format!("cannot read the facts in `{}`", path.display()))
                     .because(&error)
             })?;
-            return serde_json::from_slice(&text).map_err(|error| {
+            let mut facts: Facts = serde_json::from_slice(&text).map_err(|error| {
                 Error::usage(format!("`{}` holds no facts", path.display()))
                     .because(&error)
                     .hint("facts are written by `criscope doctor --save-facts FILE`")
-            });
+            })?;
+            if let Some(runtime) = &self.as_runtime {
+                facts.assumed = Some(runtime.to_string());
+            }
+            return Ok(facts);
         }
         let look = Look {
             root: self
@@ -114,6 +122,7 @@ impl LookArgs {
             staged: self.staged.clone(),
             set: session.given()?,
             wake: self.wake,
+            assumed: self.as_runtime.as_ref().map(ToString::to_string),
             deadline: session.settings.timeout,
             limit,
             depth,

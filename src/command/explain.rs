@@ -6,7 +6,6 @@ use super::session::Session;
 use crate::check::scope::Selector;
 use crate::check::{self, Profile, Scope};
 use crate::error::{Error, Exit};
-use crate::registry::lint::Code as Remark;
 use crate::render::report::list;
 
 /// Arguments of `explain`.
@@ -23,14 +22,12 @@ pub struct Explain {
 /// There is no such check.
 #[expect(clippy::unused_async, reason = "as every command")]
 pub async fn run(args: &Explain, session: &Session) -> Result<Exit, Error> {
-    let remark = args.word.parse::<Remark>().ok();
     let text = match Selector::parse(&args.word) {
         Ok(Selector::Check(code)) => check::find(code).map(list::explain).unwrap_or_default(),
         Ok(area) => list::checks(&Scope {
             only: vec![area],
             ..Scope::of(Profile::Node)
         }),
-        Err(_) if remark.is_some() => remark.map(list::remark).unwrap_or_default(),
         Err(error) => {
             let hint = match error.near.as_slice() {
                 [] => "`criscope doctor --list-checks --profile node` lists them".to_owned(),

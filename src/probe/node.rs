@@ -45,6 +45,8 @@ pub struct Look {
     pub set: Option<Given>,
     /// Whether a socket-activated service may be woken.
     pub wake: bool,
+    /// The runtime that the user says this node has, as in `containerd@1.7.28`.
+    pub assumed: Option<String>,
     /// The deadline of every single call.
     pub deadline: Duration,
     /// The time for everything; what is not there by then is unknown.
@@ -61,6 +63,7 @@ impl Look {
             staged: None,
             set: None,
             wake: false,
+            assumed: None,
             deadline: Duration::from_secs(2),
             limit: Duration::from_secs(20),
             depth: Depth::Normal,
@@ -74,6 +77,7 @@ pub async fn look(look: &Look) -> Facts {
     let until = began + look.limit;
     let mut facts = Facts {
         taken_at: now(),
+        assumed: look.assumed.clone(),
         ..Facts::default()
     };
     facts.host.root.clone_from(&look.root);

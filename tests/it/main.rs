@@ -16,6 +16,7 @@ mod attach;
 mod captures;
 mod cli;
 mod doctor;
+mod doctor_files;
 mod endpoints;
 mod events;
 mod exec;

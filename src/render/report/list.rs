@@ -1,7 +1,6 @@
 //! The table of checks, and one check explained.
 
 use crate::check::{Check, Scope, table};
-use crate::registry::lint;
 
 /// The checks of a scope, one a line: code, severity, profiles, title.
 pub fn checks(scope: &Scope) -> String {
@@ -32,14 +31,16 @@ pub fn explain(check: &Check) -> String {
         .map(|profile| profile.name())
         .collect();
     let mut out = format!(
-        "{} ({}, {})\n  passes when {}\n\n{}\n\nwhy it matters\n{}\n",
+        "{} ({}, {})\n  passes when {}\n\n{}\n",
         check.code,
         check.area,
         check.severity,
         check.title,
-        paragraph(check.rule),
-        paragraph(check.why)
+        paragraph(check.rule)
     );
+    if !check.why.is_empty() {
+        out.push_str(&format!("\nwhy it matters\n{}\n", paragraph(check.why)));
+    }
     if !check.remedy.is_empty() {
         out.push_str(&format!("\nwhat to do\n{}\n", paragraph(check.remedy)));
     }
@@ -55,24 +56,6 @@ pub fn explain(check: &Check) -> String {
     out.push_str(&format!("profiles: {}\n", profiles.join(", ")));
     if !check.seen.is_empty() {
         out.push_str(&format!("seen in the field: {}\n", check.seen.join(", ")));
-    }
-    out
-}
-
-/// Everything that is known about a kind of remark of `registry lint`.
-pub fn remark(code: lint::Code) -> String {
-    let severity = format!("{:?}", code.severity()).to_lowercase();
-    let mut out = format!(
-        "{code} (registry lint, {severity})\n  passes when {}\n\n{}\n\nwhat to do\n{}\n",
-        code.title(),
-        paragraph(code.explanation()),
-        paragraph(code.remedy())
-    );
-    if !code.threads().is_empty() {
-        out.push_str(&format!(
-            "\nseen in the field: {}\n",
-            code.threads().join(", ")
-        ));
     }
     out
 }
