@@ -5,6 +5,8 @@
 //! unknown. That a consequence is silent when its cause is known is said in the table, not in code.
 
 pub mod case;
+mod cgroup;
+mod cni;
 pub mod cri;
 pub mod endpoint;
 pub mod finding;
@@ -15,6 +17,7 @@ mod order;
 mod registry;
 pub mod remark;
 pub mod scope;
+mod told;
 
 use std::sync::LazyLock;
 
@@ -124,7 +127,7 @@ impl Check {
 /// The table: all checks in the order of their areas.
 pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
     static TABLE: LazyLock<Vec<Check>> = LazyLock::new(|| {
-        let mut all = [endpoint::CHECKS, cri::CHECKS].concat();
+        let mut all = [endpoint::CHECKS, cri::CHECKS, cgroup::CHECKS, cni::CHECKS].concat();
         all.extend(registry::checks());
         all.sort_by_key(|check| check.area);
         all

@@ -9,6 +9,8 @@ pub mod cri;
 pub mod files;
 pub mod host;
 pub mod kernel;
+pub mod kubelet;
+pub mod network;
 pub mod process;
 pub mod source;
 pub mod storage;
@@ -22,6 +24,8 @@ pub use cri::Cri;
 pub use files::Files;
 pub use host::Host;
 pub use kernel::{Cgroup, Kernel};
+pub use kubelet::Kubelet;
+pub use network::Network;
 pub use process::{Process, Role};
 pub use source::{FilePlace, Source};
 pub use storage::Storage;
@@ -161,6 +165,10 @@ pub struct Facts {
     pub kernel: Kernel,
     /// File systems.
     pub storage: Storage,
+    /// The kubelet.
+    pub kubelet: Kubelet,
+    /// Networks.
+    pub network: Network,
 }
 
 impl Default for Facts {
@@ -183,6 +191,8 @@ impl Default for Facts {
             cgroup: Cgroup::default(),
             kernel: Kernel::default(),
             storage: Storage::default(),
+            kubelet: Kubelet::default(),
+            network: Network::default(),
         }
     }
 }

@@ -97,6 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The kubelet marks the node NotReady and starts no pod that needs a network. That it is true only means \
               that a configuration was loaded.",
         remedy: "install the network add-on, or mend its configuration; see the `cni-` checks",
+        caused_by: &["cni-config-present", "cni-config-parse", "cni-dir-agree"],
         judge: Judge::By(network_ready),
         ..BLANK
     },

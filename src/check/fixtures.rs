@@ -3,6 +3,8 @@
 //! [`FIXTURES`] is held against the table: a check without a fixture fails the tests. The documentation shows what the
 //! bad nodes produce.
 
+mod cgroup;
+mod cni;
 mod cri;
 mod endpoint;
 mod healthy;
@@ -44,7 +46,14 @@ const fn both(code: &'static str, bad: fn(&mut Facts), good: fn(&mut Facts)) -> 
 
 /// All fixtures.
 pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
-    [endpoint::FIXTURES, cri::FIXTURES].into_iter().flatten()
+    [
+        endpoint::FIXTURES,
+        cri::FIXTURES,
+        cgroup::FIXTURES,
+        cni::FIXTURES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The fixture of a check.

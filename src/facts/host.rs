@@ -1,5 +1,6 @@
 //! The node itself: its name, its system, and from where it is looked at.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,19 @@ pub struct Host {
     pub init: Fact<String>,
     /// When it was booted, RFC 3339.
     pub booted_at: Fact<String>,
+    /// Packages of runtimes and of Kubernetes that are installed, by name.
+    pub packages: Fact<BTreeMap<String, Package>>,
+}
+
+/// A package that is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its version.
+    pub version: String,
+    /// Whether it was installed because another one needs it, and goes when nothing does any more.
+    pub automatic: bool,
+    /// The packages that it needs, alternatives included.
+    pub depends: Vec<String>,
 }
 
 /// A distribution, from os-release.
@@ -49,6 +63,7 @@ impl Default for Host {
             os: Fact::default(),
             init: Fact::default(),
             booted_at: Fact::default(),
+            packages: Fact::default(),
         }
     }
 }

@@ -10,6 +10,9 @@ mod cri;
 mod files;
 mod host;
 mod kernel;
+mod kubelet;
+mod network;
+mod packages;
 mod processes;
 mod storage;
 
@@ -109,12 +112,16 @@ pub async fn look(look: &Look) -> Facts {
 
     let places = files::Places::of(look, &seen, &facts);
     let paths = storage::paths(&facts);
-    let (host, files, storage) = tokio::join!(
+    let (host, files, network, storage) = tokio::join!(
         aside(until, {
             let root = seen.root.clone();
             move || host::look(&root, live)
         }),
         aside(until, move || files::look(&places)),
+        aside(until, {
+            let (root, files) = (root(), seen.root.clone());
+            move || network::look(&root, &files, live)
+        }),
         aside(until, {
             let (seen, paths) = (seen.clone(), paths.clone());
             move || storage::look(&seen.root, seen.mountinfo.as_deref(), &paths)
@@ -132,6 +139,10 @@ pub async fn look(look: &Look) -> Facts {
         Ok(files) => facts.files = files,
         Err(reason) => tracing::debug!(reason, "files were not read"),
     }
+    match network {
+        Ok(network) => facts.network = network,
+        Err(reason) => tracing::debug!(reason, "networks were not looked at"),
+    }
     facts.storage.paths = match storage {
         Ok(found) => found,
         Err(reason) => paths
@@ -139,6 +150,8 @@ pub async fn look(look: &Look) -> Facts {
             .map(|path| (path, Fact::unknown(reason.clone())))
             .collect(),
     };
+    let left = until.saturating_duration_since(Instant::now());
+    facts.kubelet = kubelet::look(&facts, look.deadline.min(left)).await;
     facts.duration_ms = milliseconds(began.elapsed());
     facts
 }

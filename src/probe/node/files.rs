@@ -4,6 +4,8 @@
 //! their command lines, and the directories that the runtime says that it uses. Everything is read below the host root,
 //! or, where the daemon lives in a mount namespace of its own, below that one's.
 
+mod follow;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +23,14 @@ const TEXTS: &[&str] = &[
     "/etc/crictl.yaml",
     "/etc/default/kubelet",
     "/etc/sysconfig/kubelet",
+    "/etc/kubernetes/kubelet.env",
     "/var/lib/kubelet/kubeadm-flags.env",
     "/var/lib/kubelet/config.yaml",
     "/var/lib/kubelet/instance-config.yaml",
+    "/etc/kubernetes/kubelet-config.yaml",
+    "/etc/kubernetes/kubelet/kubelet-config.json",
+    "/etc/kubernetes/kubelet/config.json",
+    "/home/kubernetes/kubelet-config.yaml",
     "/etc/sysctl.conf",
     "/etc/modules",
     "/etc/docker/daemon.json",
@@ -280,8 +287,28 @@ pub(super) fn look(places: &Places) -> Files {
             tree.insert(path, entry);
         }
     }
-    let stats = places
-        .stats
+    let mut stats = places.stats.clone();
+    for (path, ending) in follow::named(&tree) {
+        let mut directory = None;
+        if tree.entry(&path).is_none() || ending.is_some() {
+            let entry = reader.look(&path, Want::Content, &mut modified);
+            if let Entry::Directory { names } = &entry {
+                directory = Some(names.clone());
+            }
+            tree.insert(&path, entry);
+        }
+        for name in directory.into_iter().flatten() {
+            let file = path.join(&name);
+            if ending.is_some_and(|endings| endings.iter().any(|ending| name.ends_with(ending)))
+                && tree.text(&file).is_none()
+            {
+                let entry = reader.look(&file, Want::Content, &mut modified);
+                tree.insert(file, entry);
+            }
+        }
+    }
+    stats.extend(follow::programs(&tree));
+    let stats = stats
         .iter()
         .filter_map(|path| Some((path.clone(), stat(&reader, path)?)));
     Files {

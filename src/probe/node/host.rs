@@ -44,6 +44,7 @@ pub(super) fn look(root: &Path, live: bool) -> Host {
         os,
         init,
         booted_at,
+        packages: super::packages::look(root),
         ..Host::default()
     }
 }
