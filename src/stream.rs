@@ -16,6 +16,7 @@
 pub mod channel;
 pub mod dial;
 pub mod keys;
+pub mod log;
 pub mod port_forward;
 pub mod remote;
 pub mod spdy;
