@@ -17,6 +17,7 @@ mod order;
 mod registry;
 pub mod remark;
 pub mod scope;
+pub mod state;
 mod told;
 
 use std::sync::LazyLock;
