@@ -1,5 +1,7 @@
 //! The command line: global flags, what is typed before and after the command, and how the process ends.
 
+mod plugin;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use crate::command::{self, Command};
 use crate::error::{Error, Exit};
 use crate::render::output::Output;
 use crate::settings::{Flags, Settings};
+use plugin::Plugin;
 
 /// How long an interrupted command may take to put the node right.
 const CLEANING: Duration = Duration::from_secs(20);
@@ -95,9 +98,26 @@ impl Global {
 /// Runs criscope with these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let output = Output::of_process(false);
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let Some(plugin) = Plugin::of(&arguments) else {
+        return ordinary(&arguments, output, None);
+    };
+    plugin.guard(output);
+    plugin.exit(ordinary(&arguments, output, Some(plugin)), output)
+}
+
+fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return misuse(&error),
+        Err(error) => {
+            if let Some(plugin) = plugin
+                && error.use_stderr()
+            {
+                let text = error.to_string();
+                plugin.tell(text.lines().next().unwrap_or_default(), output);
+            }
+            return misuse(&error);
+        }
     };
     let flags = cli.global.flags();
     let output = Output {
@@ -109,6 +129,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => {
             if error.is_closed_pipe() {
                 return Exit::Success;
+            }
+            if let Some(plugin) = plugin {
+                plugin.tell_error(&error, output);
             }
             output.error(&error);
             error.exit()

@@ -4,6 +4,7 @@
 pub mod act;
 pub mod args;
 pub mod attach;
+pub mod check;
 pub mod checkpoint;
 pub mod completion;
 pub mod create;
@@ -21,6 +22,7 @@ pub mod info;
 pub mod input;
 pub mod inspect;
 pub mod jsonschema;
+pub mod keep;
 pub mod metricdescs;
 pub mod metricsp;
 pub mod node;
@@ -88,6 +90,8 @@ pub enum Command {
     TestPull(test_pull::TestPull),
     /// Examine the node and say what is wrong, the worst first
     Doctor(doctor::Doctor),
+    /// Examine the node for a monitoring system
+    Check(Box<check::Check>),
     /// Explain a finding: what is looked at, why it matters, what to do
     Explain(explain::Explain),
     /// Explain and prove the registry configuration
@@ -162,6 +166,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::PortForward(args) => port_forward::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Check(args) => check::run(args, session).await,
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,

@@ -29,6 +29,8 @@ pub enum Exit {
     Terminated,
     /// The exit code of a command that was run in a container.
     Remote(u8),
+    /// A verdict in the numbers of a monitoring system.
+    Plugin(u8),
 }
 
 impl Exit {
@@ -41,7 +43,7 @@ impl Exit {
             Exit::Undetermined => 3,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
-            Exit::Remote(code) => code,
+            Exit::Remote(code) | Exit::Plugin(code) => code,
         }
     }
 }

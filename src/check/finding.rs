@@ -341,6 +341,12 @@ impl Report {
             .any(|finding| finding.status == Status::Unknown && finding.severity <= Severity::High)
     }
 
+    /// Leaves out what passed and what does not concern this node; the sum still counts it.
+    pub fn hide_what_passed(&mut self) {
+        self.findings
+            .retain(|finding| !matches!(finding.status, Status::Pass | Status::Skip));
+    }
+
     /// Findings that say that something is wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Finding> {
         self.findings

@@ -13,7 +13,7 @@ use super::session::Session;
 use crate::check::{self, Profile, Status};
 use crate::error::{Error, Exit};
 use crate::probe::node::Depth;
-use crate::render::report::list;
+use crate::render::report::{Situation, list};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,11 +69,16 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// Facts cannot be read or written, or stdout.
 pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
-    let scope = args.scope.scope(Profile::Node);
+    let mut scope = args.scope.scope(Profile::Node);
     if args.list_checks {
         session.output.data(list::checks(&scope).as_bytes())?;
         return Ok(Exit::Success);
     }
+    scope.all |= args.output.needs_all();
+    let situation = Situation {
+        strict: args.strict,
+        ..Situation::default()
+    };
     let depth = if args.deep {
         Depth::Deep
     } else {
@@ -82,14 +87,20 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
     loop {
         let facts = args.look.facts(session, depth, LIMIT).await?;
         let report = check::examine(&facts, &scope);
-        let shown = examine::rendered(&report, args.output, session)?;
-        let exit = examine::exit(&report, args.strict);
+        let shown = examine::shown(
+            std::slice::from_ref(&report),
+            args.output,
+            &situation,
+            &facts.calls,
+            session,
+        )?;
+        let exit = examine::concluded(&report, args.output, &situation);
         if !args.watch {
             session.output.data(&shown)?;
             return Ok(exit);
         }
         session.output.redraw(&shown)?;
-        if report.worst() <= Status::Unknown && exit == Exit::Success {
+        if report.worst() <= Status::Unknown && exit.code() == 0 {
             return Ok(exit);
         }
         tokio::time::sleep(args.interval.max(Duration::from_millis(200))).await;

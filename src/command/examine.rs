@@ -8,12 +8,15 @@ use clap::{Args, ValueEnum};
 
 use super::session::Session;
 use crate::check::scope::{NoSuchCheck, Selector};
+use crate::check::state::State;
 use crate::check::{Profile, Report, Scope, Status};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
+use crate::facts::cri::Call;
 use crate::probe::node::{self, Depth, Look};
 use crate::registry::RuntimeId;
 use crate::render::report::text::{self, Layout};
+use crate::render::report::{Situation, github, junit, nagios, npd, prometheus, sarif};
 use crate::render::structured;
 
 /// How a report is shown.
@@ -27,6 +30,42 @@ pub enum ReportFormat {
     Ndjson,
     /// YAML.
     Yaml,
+    /// One line and an exit code for Nagios, Icinga, Naemon, Checkmk.
+    Nagios,
+    /// One line and an exit code for node-problem-detector.
+    Npd,
+    /// Metrics for a textfile collector.
+    Prometheus,
+    /// JUnit XML for CI systems.
+    Junit,
+    /// SARIF 2.1.0, of what is in files.
+    Sarif,
+    /// Annotations for GitHub Actions.
+    Github,
+}
+
+impl ReportFormat {
+    /// Whether what passed belongs into it, too.
+    pub fn needs_all(self) -> bool {
+        matches!(self, Self::Nagios | Self::Prometheus | Self::Junit)
+    }
+
+    /// Whether a monitoring system runs us and reads the exit code in its own way.
+    pub fn is_for_plugins(self) -> bool {
+        matches!(self, Self::Nagios | Self::Npd)
+    }
+}
+
+/// Reads a format that makes sense for files that are judged without a node.
+///
+/// # Errors
+/// It makes none.
+pub fn of_files(text: &str) -> Result<ReportFormat, String> {
+    let format = ReportFormat::from_str(text, true)?;
+    if format.is_for_plugins() || format == ReportFormat::Prometheus {
+        return Err(format!("`{text}` is about a node, not about files"));
+    }
+    Ok(format)
 }
 
 /// Flags that choose checks and what becomes of their verdicts.
@@ -123,7 +162,8 @@ impl LookArgs {
             set: session.given()?,
             wake: self.wake,
             assumed: self.as_runtime.as_ref().map(ToString::to_string),
-            deadline: session.settings.timeout,
+            // Something has to be left for what comes after a call that hangs.
+            deadline: session.settings.timeout.min(limit.mul_f64(0.7)),
             limit,
             depth,
         };
@@ -150,12 +190,61 @@ pub fn rendered(
     format: ReportFormat,
     session: &Session,
 ) -> Result<Vec<u8>, Error> {
-    Ok(match format {
-        ReportFormat::Text => text::text(report, layout(session)).into_bytes(),
-        ReportFormat::Json => structured::document(structured::Format::Json, report)?,
-        ReportFormat::Ndjson => structured::document(structured::Format::Ndjson, report)?,
-        ReportFormat::Yaml => structured::document(structured::Format::Yaml, report)?,
-    })
+    shown(
+        std::slice::from_ref(report),
+        format,
+        &Situation::default(),
+        &[],
+        session,
+    )
+}
+
+/// Reports in a format, with the calls that were made for them. What cannot be shown in a format is counted on stderr.
+///
+/// # Errors
+/// As [`rendered`].
+pub fn shown(
+    reports: &[Report],
+    format: ReportFormat,
+    situation: &Situation<'_>,
+    calls: &[Call],
+    session: &Session,
+) -> Result<Vec<u8>, Error> {
+    let each = |show: &dyn Fn(&Report) -> Result<Vec<u8>, Error>| -> Result<Vec<u8>, Error> {
+        let shown: Result<Vec<_>, _> = reports.iter().map(show).collect();
+        Ok(shown?.concat())
+    };
+    let document = |format| each(&|report| Ok(structured::document(format, report)?));
+    match format {
+        ReportFormat::Text => each(&|report| Ok(text::text(report, layout(session)).into_bytes())),
+        ReportFormat::Json => document(structured::Format::Json),
+        ReportFormat::Ndjson => document(structured::Format::Ndjson),
+        ReportFormat::Yaml => document(structured::Format::Yaml),
+        ReportFormat::Nagios => each(&|report| Ok(nagios::line(report, situation).into_bytes())),
+        ReportFormat::Npd => each(&|report| Ok(npd::line(report, situation).into_bytes())),
+        ReportFormat::Prometheus => {
+            each(&|report| Ok(prometheus::text(report, calls).into_bytes()))
+        }
+        ReportFormat::Junit => Ok(junit::text(reports, situation.strict).into_bytes()),
+        ReportFormat::Github => Ok(github::text(reports).into_bytes()),
+        ReportFormat::Sarif => {
+            let all: usize = reports.iter().map(|report| report.problems().count()).sum();
+            let told: usize = reports
+                .iter()
+                .map(|report| sarif::located(report).count())
+                .sum();
+            if told < all {
+                session.output.warning(format!(
+                    "{} of {all} problems are in no file and are left out of SARIF",
+                    all - told
+                ));
+            }
+            Ok(structured::document(
+                structured::Format::Json,
+                &sarif::document(reports),
+            )?)
+        }
+    }
 }
 
 /// How wide and colourful stdout is.
@@ -173,14 +262,17 @@ fn layout(session: &Session) -> Layout {
     }
 }
 
-/// How the process ends: failures are 1, warnings only where it is strict; where nothing failed and something that
-/// matters could not be seen, 3.
-pub fn exit(report: &Report, strict: bool) -> Exit {
-    match report.worst() {
-        Status::Fail => Exit::Failure,
-        Status::Warn if strict => Exit::Failure,
-        _ if report.is_blind() => Exit::Undetermined,
-        _ => Exit::Success,
+/// How the process ends, in the numbers of whoever reads the format.
+pub fn concluded(report: &Report, format: ReportFormat, situation: &Situation<'_>) -> Exit {
+    let state = situation.state(report);
+    match format {
+        ReportFormat::Nagios => Exit::Plugin(state.nagios()),
+        ReportFormat::Npd => Exit::Plugin(state.npd()),
+        _ => match state {
+            State::Critical => Exit::Failure,
+            State::Unknown => Exit::Undetermined,
+            State::Ok | State::Warning => Exit::Success,
+        },
     }
 }
 

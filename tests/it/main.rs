@@ -14,6 +14,7 @@ mod support;
 
 mod attach;
 mod captures;
+mod check;
 mod cli;
 mod doctor;
 mod doctor_files;

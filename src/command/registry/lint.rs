@@ -17,6 +17,7 @@ use crate::error::{Error, Exit};
 use crate::registry::declared::Declared;
 use crate::registry::lint::{Remark, lint};
 use crate::registry::version::RuntimeId;
+use crate::render::report::Situation;
 use given::Given;
 
 const EXAMPLES: &str = "\
@@ -47,10 +48,10 @@ pub struct Lint {
     #[arg(
         short,
         long,
-        value_enum,
-        value_name = "FORMAT",
+        value_name = "text|json|ndjson|yaml|junit|sarif|github",
         default_value = "text",
-        alias = "format"
+        alias = "format",
+        value_parser = examine::of_files
     )]
     output: ReportFormat,
     #[command(flatten)]
@@ -74,6 +75,11 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
     let subjects = args.subjects(session).await?;
     let mut exit = Exit::Success;
     let mut patches = String::new();
+    let mut reports = Vec::new();
+    let situation = Situation {
+        strict: args.strict,
+        ..Situation::default()
+    };
     for subject in &subjects {
         let mut remarks = lint(&subject.declared, &subject.runtime);
         remarks.retain(|remark| !subject.is_scaffold(remark));
@@ -87,7 +93,7 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
                 aliases: &subject.aliases,
             },
         );
-        exit = exit.or_worse(examine::exit(&report, args.strict));
+        exit = exit.or_worse(examine::concluded(&report, args.output, &situation));
         if args.diff {
             let (text, hidden) = patch(&remarks, &subject.declared, &subject.aliases);
             patches.push_str(&text);
@@ -98,11 +104,13 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
             }
             continue;
         }
-        let shown = examine::rendered(&report, args.output, session)?;
-        session.output.data(&shown)?;
+        reports.push(report);
     }
     if args.diff {
         session.output.data(patches.as_bytes())?;
+    } else {
+        let shown = examine::shown(&reports, args.output, &situation, &[], session)?;
+        session.output.data(&shown)?;
     }
     Ok(exit)
 }
