@@ -10,6 +10,7 @@ use super::{Case, Check, Judge, Judged, Outcome, remark};
 use crate::facts::Gap;
 use crate::registry::RuntimeName;
 use crate::registry::lint::{self, Code};
+use crate::registry::text::Lines;
 
 /// One check for each code of the lint.
 pub(super) fn checks() -> Vec<Check> {
@@ -77,12 +78,13 @@ pub(super) fn judge(code: Code, case: &Case<'_>) -> Judged {
         return Err(Gap::Absent(format!("the runtime is {}", runtime.name)));
     }
     case.files_read()?;
+    let lines = Lines::of(&case.declared().tree);
     let notes: Vec<Note> = case
         .remarks()
         .iter()
         .filter(|remark| remark.code == code)
         .map(|found| {
-            let finding = remark::finding(found, case.declared(), &[]);
+            let finding = remark::finding(found, &lines, &[]);
             let status = match finding.severity {
                 Severity::Info => Status::Pass,
                 _ => finding.status,

@@ -14,7 +14,7 @@ use crate::facts::files::without_secrets;
 use crate::facts::{FilePlace, Source};
 use crate::registry::declared::Declared;
 use crate::registry::lint::{self, Remark};
-use crate::registry::text::Place;
+use crate::registry::text::{Lines, Place};
 use crate::registry::version::RuntimeId;
 
 /// A path as the node sees it, and how it is to be called in the report.
@@ -41,9 +41,10 @@ pub struct Frame<'f> {
 
 /// The remarks as a report.
 pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Report {
+    let lines = Lines::of(&declared.tree);
     let findings: Vec<Finding> = remarks
         .iter()
-        .map(|remark| finding(remark, declared, frame.aliases))
+        .map(|remark| finding(remark, &lines, frame.aliases))
         .collect();
     let mut summary = Summary::default();
     for finding in &findings {
@@ -74,7 +75,7 @@ pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Rep
     }
 }
 
-pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -> Finding {
+pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> Finding {
     let named = |text: &str| named(text, aliases);
     let after = if remark.after_correction {
         "once the above is corrected: "
@@ -87,12 +88,12 @@ pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -
     };
     let severity = severity(remark.severity);
     let edit = remark.remedy.edit.as_ref().map(|edit| {
-        let text = declared.tree.text(&edit.path).unwrap_or_default();
+        let table = lines.table(&edit.path, edit.line);
         Edit {
             path: named(&edit.path.display().to_string()),
             line: edit.line,
-            old: covered(text, edit.line, &edit.old),
-            new: covered(text, edit.line, &edit.new),
+            old: covered(table, &edit.old),
+            new: covered(table, &edit.new),
         }
     });
     Finding {
@@ -116,7 +117,7 @@ pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -
         source: remark
             .place
             .as_ref()
-            .map(|place| source(place, declared, aliases)),
+            .map(|place| source(place, lines, aliases)),
         remedy: Some(Remedy {
             text: named(&remark.remedy.text),
             edit,
@@ -126,7 +127,7 @@ pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -
             .related
             .iter()
             .map(|related| Evidence {
-                source: source(&related.place, declared, aliases),
+                source: source(&related.place, lines, aliases),
                 text: named(&related.message),
             })
             .collect(),
@@ -136,14 +137,13 @@ pub(super) fn finding(remark: &Remark, declared: &Declared, aliases: &[Alias]) -
 }
 
 /// A place with the text of its line, secrets covered.
-fn source(place: &Place, declared: &Declared, aliases: &[Alias]) -> Source {
+fn source(place: &Place, lines: &Lines<'_>, aliases: &[Alias]) -> Source {
     // A place of no length at the beginning stands for the whole file.
     let whole = (place.line, place.column, place.length) == (1, 1, 0);
-    let text = declared.tree.text(&place.path).filter(|_| !whole);
-    let line = text.and_then(|text| {
-        let line = text.lines().nth(place.line.saturating_sub(1))?;
-        Some(covered(text, place.line, line))
-    });
+    let line = lines
+        .line(&place.path, place.line)
+        .filter(|_| !whole)
+        .map(|line| covered(lines.table(&place.path, place.line), line));
     Source::File(FilePlace {
         path: named(&place.path.display().to_string(), aliases),
         line: (!whole).then_some(place.line),
@@ -155,16 +155,11 @@ fn source(place: &Place, declared: &Declared, aliases: &[Alias]) -> Source {
 
 /// A line of a file without secrets. What is remarked on may be the misspelt key of a password, so in tables of
 /// credentials and of headers every value is covered, with the comment behind it.
-fn covered(text: &str, line: usize, content: &str) -> String {
+fn covered(table: Option<&str>, content: &str) -> String {
     let about_secrets = |text: &str| {
         let text = text.to_ascii_lowercase();
         ["auth", "header"].iter().any(|word| text.contains(word))
     };
-    let table = text
-        .lines()
-        .take(line.saturating_sub(1))
-        .filter(|line| line.trim_start().starts_with('['))
-        .last();
     let (key, value) = match content.split_once('=') {
         Some((key, value)) if !key.trim_start().starts_with('[') => (key, value),
         _ => return without_secrets(content).into_owned(),
@@ -205,12 +200,13 @@ pub fn patch(remarks: &[Remark], declared: &Declared, aliases: &[Alias]) -> (Str
     edits.sort_unstable();
     // Two remarks may correct one line; the second could not be applied after the first.
     edits.dedup_by_key(|edit| (edit.0, edit.1));
+    let lines = Lines::of(&declared.tree);
     let (mut patch, mut hidden) = (String::new(), 0);
     let mut current = None;
     let mut grown = 0_i64;
     for (path, line, old, new) in edits {
-        let text = declared.tree.text(path).unwrap_or_default();
-        if covered(text, line, old) != old || covered(text, line, new) != new {
+        let table = lines.table(path, line);
+        if covered(table, old) != old || covered(table, new) != new {
             hidden += 1;
             continue;
         }

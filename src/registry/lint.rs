@@ -13,13 +13,14 @@ mod hosts;
 mod mirrors;
 mod schema;
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::declared::Declared;
-use super::text::Place;
+use super::text::{Lines, Place};
 use super::tree::Entry;
 use super::version::{RuntimeId, RuntimeName};
 
@@ -85,13 +86,12 @@ pub fn lint(declared: &Declared, runtime: &RuntimeId) -> Vec<Remark> {
     let mut remarks = once(declared, runtime);
     let (corrected, changed) = corrected(declared, &remarks);
     if changed {
+        let mut known: HashSet<_> = remarks
+            .iter()
+            .map(|remark| (remark.code, remark.message.clone(), remark.place.clone()))
+            .collect();
         for mut remark in once(&corrected, runtime) {
-            let known = |other: &Remark| {
-                other.code == remark.code
-                    && other.message == remark.message
-                    && other.place == remark.place
-            };
-            if !remarks.iter().any(known) {
+            if known.insert((remark.code, remark.message.clone(), remark.place.clone())) {
                 remark.after_correction = true;
                 // The place is one of the corrected text; a correction of it could not be applied to the file.
                 remark.remedy.edit = None;
@@ -110,6 +110,7 @@ fn once(declared: &Declared, runtime: &RuntimeId) -> Vec<Remark> {
     let mut lint = Lint {
         declared,
         runtime,
+        lines: Lines::of(&declared.tree),
         remarks: Vec::new(),
     };
     match runtime.name {
@@ -132,28 +133,33 @@ fn corrected(declared: &Declared, remarks: &[Remark]) -> (Declared, bool) {
                 | Code::ContainerdConfigVersion
         )
     };
-    for edit in remarks
-        .iter()
-        .filter(|remark| structural(remark.code))
-        .filter_map(|remark| remark.remedy.edit.as_ref())
-    {
-        let Some(text) = after.tree.text(&edit.path) else {
+    let mut edits: BTreeMap<&Path, Vec<&Edit>> = BTreeMap::new();
+    for remark in remarks.iter().filter(|remark| structural(remark.code)) {
+        if let Some(edit) = &remark.remedy.edit {
+            edits.entry(&edit.path).or_default().push(edit);
+        }
+    }
+    for (path, edits) in edits {
+        let Some(text) = declared.tree.text(path) else {
             continue;
         };
         // Lines are only replaced one for one, so that the places of the rest stay true.
-        let lines: Vec<&str> = text.lines().collect();
-        if lines.get(edit.line - 1) != Some(&edit.old.as_str()) || edit.new.contains('\n') {
-            continue;
+        let mut lines: Vec<&str> = text.lines().collect();
+        for edit in edits {
+            if !edit.new.contains('\n')
+                && let Some(line) = lines.get_mut(edit.line - 1)
+                && *line == edit.old
+            {
+                *line = &edit.new;
+                changed = true;
+            }
         }
-        let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-        lines[edit.line - 1].clone_from(&edit.new);
         after.tree.insert(
-            edit.path.clone(),
+            path,
             Entry::Text {
                 text: lines.join("\n") + "\n",
             },
         );
-        changed = true;
     }
     (after, changed)
 }
@@ -162,6 +168,7 @@ fn corrected(declared: &Declared, remarks: &[Remark]) -> (Declared, bool) {
 struct Lint<'d> {
     declared: &'d Declared,
     runtime: &'d RuntimeId,
+    lines: Lines<'d>,
     remarks: Vec<Remark>,
 }
 
@@ -176,7 +183,7 @@ impl<'d> Lint<'d> {
         code: Code,
         place: impl Into<Option<Place>>,
         message: impl Into<String>,
-    ) -> Draft<'_> {
+    ) -> Draft<'_, 'd> {
         let at = self.remarks.len();
         self.remarks.push(Remark {
             code,
@@ -193,7 +200,7 @@ impl<'d> Lint<'d> {
             after_correction: false,
         });
         Draft {
-            declared: self.declared,
+            lines: &self.lines,
             remark: &mut self.remarks[at],
         }
     }
@@ -204,12 +211,12 @@ impl<'d> Lint<'d> {
 }
 
 /// A remark that is being written.
-struct Draft<'l> {
-    declared: &'l Declared,
+struct Draft<'l, 'd> {
+    lines: &'l Lines<'d>,
     remark: &'l mut Remark,
 }
 
-impl Draft<'_> {
+impl Draft<'_, '_> {
     fn severity(self, severity: Severity) -> Self {
         self.remark.severity = severity;
         self
@@ -249,12 +256,7 @@ impl Draft<'_> {
 
     /// Proposes another text for the line of a place.
     fn rewrite(self, place: &Place, new: impl FnOnce(&str) -> String) -> Self {
-        let line = self
-            .declared
-            .tree
-            .text(&place.path)
-            .and_then(|text| text.lines().nth(place.line - 1));
-        if let Some(line) = line {
+        if let Some(line) = self.lines.line(&place.path, place.line) {
             self.remark.remedy.edit = Some(Edit {
                 path: place.path.to_path_buf(),
                 line: place.line,

@@ -1,10 +1,14 @@
 //! Where something is written: a text with its path, and places in it as line and column.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::tree::Tree;
 
 /// A piece of a file on one line. Lines and columns count from 1; columns and lengths are in characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,6 +108,62 @@ impl<'t> Text<'t> {
     fn boundary(&self, offset: usize) -> usize {
         self.body.floor_char_boundary(offset.min(self.body.len()))
     }
+}
+
+/// The lines of a tree's files by their number. Each file is cut once, so that thousands of remarks on one file do not
+/// read it thousands of times.
+#[derive(Debug)]
+pub struct Lines<'t> {
+    tree: &'t Tree,
+    cut: RefCell<HashMap<PathBuf, Vec<Line<'t>>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line<'t> {
+    content: &'t str,
+    /// The nearest line above that begins a table.
+    table: Option<&'t str>,
+}
+
+impl<'t> Lines<'t> {
+    /// The lines of the files of this tree.
+    pub fn of(tree: &'t Tree) -> Self {
+        Self {
+            tree,
+            cut: RefCell::default(),
+        }
+    }
+
+    /// The line with this number, from 1. `None` if there is none, or no such text file.
+    pub fn line(&self, path: &Path, number: usize) -> Option<&'t str> {
+        self.find(path, number).map(|line| line.content)
+    }
+
+    /// The line that begins the table in which the line with this number stands: the nearest `[…` above it.
+    pub fn table(&self, path: &Path, number: usize) -> Option<&'t str> {
+        self.find(path, number).and_then(|line| line.table)
+    }
+
+    fn find(&self, path: &Path, number: usize) -> Option<Line<'t>> {
+        let mut cut = self.cut.borrow_mut();
+        if !cut.contains_key(path) {
+            cut.insert(path.to_owned(), lines(self.tree.text(path)?));
+        }
+        cut.get(path)?.get(number.checked_sub(1)?).copied()
+    }
+}
+
+fn lines(text: &str) -> Vec<Line<'_>> {
+    let mut table = None;
+    text.lines()
+        .map(|content| {
+            let line = Line { content, table };
+            if content.trim_start().starts_with('[') {
+                table = Some(content);
+            }
+            line
+        })
+        .collect()
 }
 
 /// Serde for the shared path of a [`Place`].
