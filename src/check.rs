@@ -7,11 +7,14 @@
 pub mod case;
 mod cgroup;
 mod cni;
+mod config;
 pub mod cri;
 pub mod endpoint;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod handlers;
+mod image;
 pub mod knowledge;
 mod order;
 mod registry;
@@ -91,7 +94,8 @@ pub struct Check {
     pub silenced_by: &'static [&'static str],
     /// Codes that, when they are problems too, are the cause of this one and are shown before it.
     pub caused_by: &'static [&'static str],
-    /// Codes that, when they fail too and the runtime's words fit, say all that is to be said: the finding is silent.
+    /// Codes that, when they are problems too and the runtime's words fit, say all that is to be said: the finding is
+    /// silent.
     pub explained_by: &'static [&'static str],
     /// The judgement.
     pub judge: Judge,
@@ -128,7 +132,18 @@ impl Check {
 /// The table: all checks in the order of their areas.
 pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
     static TABLE: LazyLock<Vec<Check>> = LazyLock::new(|| {
-        let mut all = [endpoint::CHECKS, cri::CHECKS, cgroup::CHECKS, cni::CHECKS].concat();
+        let mut all = [
+            endpoint::CHECKS,
+            cri::CHECKS,
+            handlers::CHECKS,
+            config::CHECKS,
+            config::units::CHECKS,
+            config::crio::CHECKS,
+            image::CHECKS,
+            cgroup::CHECKS,
+            cni::CHECKS,
+        ]
+        .concat();
         all.extend(registry::checks());
         all.sort_by_key(|check| check.area);
         all

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use crate::endpoint::report::Verdict;
 use crate::facts::{Facts, Gap, Role};
+use crate::registry::containerd::Config;
 use crate::registry::lint::{self, Remark};
 use crate::registry::{Declared, RuntimeId, RuntimeName};
 
@@ -15,6 +16,7 @@ pub struct Case<'f> {
     runtime: OnceCell<Option<RuntimeId>>,
     declared: OnceCell<Declared>,
     remarks: OnceCell<Vec<Remark>>,
+    containerd: OnceCell<Option<Config>>,
 }
 
 impl<'f> Case<'f> {
@@ -25,6 +27,7 @@ impl<'f> Case<'f> {
             runtime: OnceCell::new(),
             declared: OnceCell::new(),
             remarks: OnceCell::new(),
+            containerd: OnceCell::new(),
         }
     }
 
@@ -88,27 +91,45 @@ impl<'f> Case<'f> {
         })
     }
 
+    /// containerd's files as a start of this version reads and merges them; without a main file its defaults.
+    ///
+    /// # Errors
+    /// [`Gap::Absent`] where the runtime is another one or none, [`Gap::Unknown`] with the files that were not read.
+    pub fn containerd(&self) -> Result<&Config, Gap> {
+        let runtime = self.runtime();
+        let config = self.containerd.get_or_init(|| {
+            let runtime = runtime.filter(|runtime| runtime.name == RuntimeName::Containerd)?;
+            Some(self.declared().containerd(runtime))
+        });
+        let Some(config) = config else {
+            return Err(Gap::Absent(match runtime {
+                Some(runtime) => format!("the runtime is {}", runtime.name),
+                None => "no runtime was found whose files could be judged".to_owned(),
+            }));
+        };
+        if config.unread.is_empty() {
+            return Ok(config);
+        }
+        let paths = config
+            .unread
+            .iter()
+            .map(|path| format!("`{}`", path.display()));
+        let paths: Vec<String> = paths.collect();
+        Err(Gap::Unknown(format!(
+            "{} could not be read",
+            paths.join(", ")
+        )))
+    }
+
     /// Needs containerd's files to have been read, where it is containerd.
     ///
     /// # Errors
     /// [`Gap::Unknown`] with the files that were not.
     pub fn files_read(&self) -> Result<(), Gap> {
-        let runtime = match self.runtime() {
-            Some(runtime) if runtime.name == RuntimeName::Containerd => runtime,
-            _ => return Ok(()),
-        };
-        let unread = self.declared().containerd(runtime).unread;
-        if unread.is_empty() {
-            return Ok(());
+        match self.containerd() {
+            Err(Gap::Unknown(reason)) => Err(Gap::Unknown(reason)),
+            Ok(_) | Err(Gap::Absent(_)) => Ok(()),
         }
-        let paths: Vec<String> = unread
-            .iter()
-            .map(|path| format!("`{}`", path.display()))
-            .collect();
-        Err(Gap::Unknown(format!(
-            "{} could not be read",
-            paths.join(", ")
-        )))
     }
 
     /// Whether a kubelet runs here, or is set up to.

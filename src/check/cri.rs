@@ -48,6 +48,9 @@ pub(super) const CHECKS: &[Check] = &[
             "containerd-cri-disabled",
             "registry-style-clash",
             "registry-mirrors-220",
+            "containerd-systemd-cgroup-legacy",
+            "snapshotter-available",
+            "cri-handlers",
         ],
         judge: Judge::By(plugin_loaded),
         ..BLANK

@@ -5,9 +5,12 @@
 
 mod cgroup;
 mod cni;
+mod config;
 mod cri;
 mod endpoint;
+mod handlers;
 mod healthy;
+mod image;
 
 use std::collections::BTreeSet;
 
@@ -39,7 +42,6 @@ const fn bad(code: &'static str, bad: fn(&mut Facts)) -> Fixture {
 }
 
 /// A fixture with a good node of its own.
-#[allow(dead_code, reason = "most checks pass on the healthy node")]
 const fn both(code: &'static str, bad: fn(&mut Facts), good: fn(&mut Facts)) -> Fixture {
     Fixture { code, bad, good }
 }
@@ -51,6 +53,9 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         cri::FIXTURES,
         cgroup::FIXTURES,
         cni::FIXTURES,
+        handlers::FIXTURES,
+        config::FIXTURES,
+        image::FIXTURES,
     ]
     .into_iter()
     .flatten()

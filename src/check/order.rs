@@ -28,44 +28,40 @@ pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)]) {
     }
 }
 
-/// Makes a failure silent where the check that found its cause failed too, and the runtime's words fit both: one fault
+/// Makes a problem silent where the check that found its cause has one too, and the runtime's words fit both: one fault
 /// is told once, at the place where it can be mended, with everything that was seen of it.
 fn explain(judged: &mut [(&'static Check, Vec<Note>)]) {
     for at in 0..judged.len() {
         let (check, notes) = &judged[at];
-        let Some(failure) = notes.iter().find(|note| note.status == Status::Fail) else {
+        let Some(problem) = notes.iter().find(|note| note.status.is_problem()) else {
             continue;
         };
-        let cause = judged
-            .iter()
-            .enumerate()
-            .find_map(|(cause, (other, notes))| {
-                if !check.explained_by.contains(&other.code) {
-                    return None;
-                }
-                let fits = |note: &Note| note.status == Status::Fail && agree(note, failure);
-                Some((cause, notes.iter().position(fits)?))
-            });
+        let cause = judged.iter().enumerate().find_map(|(cause, (other, notes))| {
+            if !check.explained_by.contains(&other.code) {
+                return None;
+            }
+            let fits = |note: &Note| note.status >= problem.status && agree(note, problem);
+            Some((cause, notes.iter().position(fits)?))
+        });
         let Some((cause, note)) = cause else {
             continue;
         };
-        let failure = failure.clone();
-        let told = format!(
-            "nothing to be said that `{}` does not",
-            judged[cause].0.code
-        );
+        let problem = problem.clone();
+        let told = format!("nothing to be said that `{}` does not", judged[cause].0.code);
         judged[at].1 = vec![Note::new(Status::Skip, told)];
         let cause = &mut judged[cause].1[note];
-        if let Some(source) = failure.source {
-            cause.evidence.push(Evidence {
-                source,
-                text: failure.message,
-            });
+        let seen = problem.source.map(|source| Evidence {
+            source,
+            text: problem.message,
+        });
+        for evidence in seen.into_iter().chain(problem.evidence) {
+            if !cause.evidence.iter().any(|known| known.text == evidence.text) {
+                cause.evidence.push(evidence);
+            }
         }
-        cause.evidence.extend(failure.evidence);
-        cause.runtime_says = failure.runtime_says.or(cause.runtime_says.take());
-        cause.since = cause.since.take().or(failure.since);
-        cause.measured = cause.measured.take().or(failure.measured);
+        cause.runtime_says = problem.runtime_says.or(cause.runtime_says.take());
+        cause.since = cause.since.take().or(problem.since);
+        cause.measured = cause.measured.take().or(problem.measured);
     }
 }
 
@@ -182,7 +178,22 @@ fn place(finding: &Finding) -> (String, usize, String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
+    use super::super::{find, table};
+
+    /// What explains a failure is not silenced by it: nothing would be told at all.
+    #[test]
+    fn no_two_checks_silence_each_other() {
+        for check in table() {
+            for cause in check.explained_by.iter().filter_map(|code| find(code)) {
+                assert!(
+                    !cause.silenced_by.contains(&check.code),
+                    "{} and {}",
+                    check.code,
+                    cause.code
+                );
+            }
+        }
+    }
 
     /// Every code that the table refers to is in the table.
     #[test]

@@ -87,6 +87,8 @@ pub(super) fn judge(code: Code, case: &Case<'_>) -> Judged {
             let finding = remark::finding(found, &lines, &[]);
             let status = match finding.severity {
                 Severity::Info => Status::Pass,
+                // What stands corrected may be so, but is not what goes wrong now.
+                _ if found.after_correction => Status::Warn,
                 _ => finding.status,
             };
             Note::new(status, finding.message.trim_end_matches('.')).like(finding)

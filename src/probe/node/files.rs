@@ -5,6 +5,7 @@
 //! or, where the daemon lives in a mount namespace of its own, below that one's.
 
 mod follow;
+mod runtimes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ const TEXTS: &[&str] = &[
     "/etc/default/docker",
     "/etc/sysconfig/docker",
     "/etc/sysconfig/crio",
+    "/var/lib/docker/image/overlay2/repositories.json",
 ];
 
 /// Directories whose files with this ending are read.
@@ -84,6 +86,7 @@ const STATS: &[&str] = &[
     "/etc/containerd",
     "/dev/kvm",
     "/etc/apparmor.d/abi/3.0",
+    "/etc/nri/conf.json",
     "/etc/cni/net.d",
     "/opt/cni/bin",
     "/usr/lib/cni",
@@ -118,6 +121,8 @@ pub(super) struct Places {
     staged: Option<PathBuf>,
     containerd_config: Option<PathBuf>,
     working_directory: Option<PathBuf>,
+    /// Where the daemon's own program is: it looks for others there, too.
+    beside: Option<PathBuf>,
     texts: BTreeSet<PathBuf>,
     /// Directories, and the endings of the files in them that are read.
     directories: BTreeSet<(PathBuf, String)>,
@@ -134,6 +139,7 @@ impl Places {
             staged: look.staged.clone(),
             containerd_config: None,
             working_directory: None,
+            beside: None,
             texts: TEXTS.iter().map(path).collect(),
             directories: DIRECTORIES
                 .iter()
@@ -153,10 +159,10 @@ impl Places {
                 ));
             }
         }
+        places.of_daemons(facts);
         for program in PROGRAMS {
             places.program(program);
         }
-        places.of_daemons(facts);
         places.of_runtime(facts);
         places
     }
@@ -164,6 +170,8 @@ impl Places {
     /// What daemons name on their command lines.
     fn of_daemons(&mut self, facts: &Facts) {
         if let Some(daemon) = facts.daemon() {
+            let exe = daemon.exe.value().map(|exe| Path::new(&exe.path));
+            self.beside = exe.and_then(Path::parent).map(Path::to_owned);
             self.working_directory = daemon.directory.clone().map(PathBuf::from);
             if daemon.role == Role::Containerd {
                 self.containerd_config =
@@ -222,16 +230,20 @@ impl Places {
 
     /// Looks for a program where a daemon would.
     fn program(&mut self, program: &str) {
-        if program.contains('/') {
-            self.stats.insert(program.into());
-        } else {
-            self.stats.extend(
-                SEARCH
-                    .iter()
-                    .map(|directory| Path::new(directory).join(program)),
-            );
-        }
+        let found = candidates(program, self.beside.as_deref());
+        self.stats.extend(found);
     }
+}
+
+/// Where a program may be, by its name or path.
+fn candidates(program: &str, beside: Option<&Path>) -> Vec<PathBuf> {
+    if program.contains('/') {
+        return vec![program.into()];
+    }
+    let directories = SEARCH.iter().map(Path::new).chain(beside);
+    directories
+        .map(|directory| directory.join(program))
+        .collect()
 }
 
 /// A path as a process means it.
@@ -308,6 +320,9 @@ pub(super) fn look(places: &Places) -> Files {
         }
     }
     stats.extend(follow::programs(&tree));
+    for program in runtimes::programs(&tree) {
+        stats.extend(candidates(&program, places.beside.as_deref()));
+    }
     let stats = stats
         .iter()
         .filter_map(|path| Some((path.clone(), stat(&reader, path)?)));
