@@ -15,12 +15,14 @@ pub mod finding;
 pub(crate) mod fixtures;
 mod handlers;
 mod image;
+mod kernel;
 pub mod knowledge;
 mod order;
 mod registry;
 pub mod remark;
 pub mod scope;
 pub mod state;
+mod storage;
 mod told;
 
 use std::sync::LazyLock;
@@ -142,6 +144,8 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             image::CHECKS,
             cgroup::CHECKS,
             cni::CHECKS,
+            kernel::CHECKS,
+            storage::CHECKS,
         ]
         .concat();
         all.extend(registry::checks());
@@ -220,19 +224,29 @@ fn finding(check: &Check, note: Note) -> Finding {
         measured: note.measured,
         expected: note.expected,
         source: note.source,
-        remedy: note.remedy.or_else(|| usual_remedy(check, note.status)),
+        remedy: remedy(check, note.status, note.remedy),
         evidence: note.evidence,
         since: note.since,
         duration_ms: note.duration_ms,
     }
 }
 
-/// What usually helps, where a problem says nothing of its own.
-fn usual_remedy(check: &Check, status: Status) -> Option<finding::Remedy> {
-    (status.is_problem() && !check.remedy.is_empty()).then(|| finding::Remedy {
-        text: check.remedy.to_owned(),
-        ..finding::Remedy::default()
-    })
+/// What helps: the words of the note, else those of the table, where something is wrong.
+fn remedy(check: &Check, status: Status, own: Option<finding::Remedy>) -> Option<finding::Remedy> {
+    let usual =
+        || (status.is_problem() && !check.remedy.is_empty()).then(|| check.remedy.to_owned());
+    match own {
+        Some(mut own) => {
+            if own.text.is_empty() {
+                own.text = usual().unwrap_or_default();
+            }
+            Some(own)
+        }
+        None => usual().map(|text| finding::Remedy {
+            text,
+            ..finding::Remedy::default()
+        }),
+    }
 }
 
 fn runtime(facts: &Facts) -> Runtime {

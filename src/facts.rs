@@ -4,10 +4,13 @@
 //! elsewhere, so they hold everything that a verdict needs, the time included, and nothing that depends on this process.
 //! Passwords and tokens are taken out of texts when facts are saved; see [`files`].
 
+pub mod certificate;
 pub mod containerd;
 pub mod cri;
+pub mod docker;
 pub mod files;
 pub mod host;
+pub mod journal;
 pub mod kernel;
 pub mod kubelet;
 pub mod network;
@@ -15,14 +18,19 @@ pub mod process;
 pub mod source;
 pub mod storage;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::report::EndpointReport;
 
+pub use certificate::Certificate;
 pub use containerd::Containerd;
 pub use cri::Cri;
+pub use docker::Docker;
 pub use files::Files;
 pub use host::Host;
+pub use journal::JournalLine;
 pub use kernel::{Cgroup, Kernel};
 pub use kubelet::Kubelet;
 pub use network::Network;
@@ -169,6 +177,12 @@ pub struct Facts {
     pub kubelet: Kubelet,
     /// Networks.
     pub network: Network,
+    /// Docker.
+    pub docker: Docker,
+    /// Certificates, by the path of their file.
+    pub certificates: BTreeMap<String, Fact<Certificate>>,
+    /// The last lines of daemons in the journal, the newest last; read when no runtime answers.
+    pub journal: Fact<Vec<JournalLine>>,
 }
 
 impl Default for Facts {
@@ -193,6 +207,9 @@ impl Default for Facts {
             storage: Storage::default(),
             kubelet: Kubelet::default(),
             network: Network::default(),
+            docker: Docker::default(),
+            certificates: BTreeMap::new(),
+            journal: Fact::default(),
         }
     }
 }

@@ -11,6 +11,8 @@ mod endpoint;
 mod handlers;
 mod healthy;
 mod image;
+mod kernel;
+mod storage;
 
 use std::collections::BTreeSet;
 
@@ -56,6 +58,8 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         handlers::FIXTURES,
         config::FIXTURES,
         image::FIXTURES,
+        kernel::FIXTURES,
+        storage::FIXTURES,
     ]
     .into_iter()
     .flatten()

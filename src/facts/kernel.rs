@@ -46,6 +46,8 @@ pub struct Kernel {
     pub sysctls: Fact<BTreeMap<String, String>>,
     /// File systems that the kernel knows.
     pub filesystems: Fact<BTreeSet<String>>,
+    /// How many threads there are.
+    pub threads: Fact<u64>,
     /// Swap areas in use.
     pub swaps: Fact<Vec<String>>,
     /// Lines of the kernel's log that speak of trouble, the newest last; with their age in seconds.

@@ -4,9 +4,11 @@
 //! flight; after the first that hangs no more are made. Whatever may block in the kernel runs on a thread of its own
 //! with a deadline: what is not there in time is unknown, with the reason.
 
+mod certificates;
 mod cgroup;
 mod containerd;
 mod cri;
+mod docker;
 mod files;
 mod host;
 mod kernel;
@@ -110,6 +112,14 @@ pub async fn look(look: &Look) -> Facts {
     let seen = Seen::of(look, &facts);
     processes::keep_own(&mut facts, seen.apart);
 
+    let docker = aside(until, {
+        let (root, files, depth) = (root(), seen.root.clone(), look.depth);
+        move || docker::look(&root, &files, live, depth)
+    });
+    match docker.await {
+        Ok(docker) => facts.docker = docker,
+        Err(reason) => tracing::debug!(reason, "Docker was not looked at"),
+    }
     let places = files::Places::of(look, &seen, &facts);
     let paths = storage::paths(&facts);
     let (host, files, network, storage) = tokio::join!(
@@ -150,6 +160,11 @@ pub async fn look(look: &Look) -> Facts {
             .map(|path| (path, Fact::unknown(reason.clone())))
             .collect(),
     };
+    let certificates = aside(until, {
+        let (root, files) = (seen.root.clone(), facts.files.clone());
+        move || certificates::look(&root, &files)
+    });
+    facts.certificates = certificates.await.unwrap_or_default();
     let left = until.saturating_duration_since(Instant::now());
     facts.kubelet = kubelet::look(&facts, look.deadline.min(left)).await;
     facts.duration_ms = milliseconds(began.elapsed());

@@ -118,6 +118,7 @@ pub(super) fn look(root: &Path, live: bool, depth: Depth) -> (Cgroup, Kernel) {
         filesystems,
         swaps,
         pressure: pressure(root),
+        threads: fact(known("/proc/loadavg"), |text| threads(&text)),
         lsm: lsm(root),
         iptables_legacy: fact(known("/proc/net/ip_tables_names"), |text| {
             text.lines().map(str::to_owned).collect()
@@ -143,6 +144,7 @@ fn dead() -> (Cgroup, Kernel) {
         available: gone(),
         sysctls: gone(),
         filesystems: gone(),
+        threads: gone(),
         swaps: gone(),
         log: gone(),
         pressure: gone(),
@@ -160,6 +162,14 @@ fn fact<T>(read: Result<(String, Source), String>, make: impl FnOnce(String) -> 
         Ok((text, source)) => Fact::known(make(text), source),
         Err(reason) => Fact::unknown(reason),
     }
+}
+
+/// How many threads there are, by the fourth word of /proc/loadavg: `running/all`.
+fn threads(text: &str) -> u64 {
+    let word = text.split_whitespace().nth(3).unwrap_or_default();
+    word.split_once('/')
+        .and_then(|(_, all)| all.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The first word of every line.
@@ -225,7 +235,14 @@ fn sysctls(root: &Path) -> Fact<BTreeMap<String, String>> {
     if !base.is_dir() {
         return Fact::unknown("/proc/sys is not there");
     }
-    let found = SYSCTLS.iter().filter_map(|name| {
+    // What concerns networks belongs to the namespace of the reader, whatever /proc it reads.
+    let space = |path: &str| fs::read_link(root.join(path)).ok();
+    let own = fs::read_link("/proc/self/ns/net").ok();
+    let same = root == Path::new("/") || own.is_some() && space("proc/1/ns/net") == own;
+    let visible = SYSCTLS
+        .iter()
+        .filter(|name| same || !name.starts_with("net."));
+    let found = visible.filter_map(|name| {
         // Dots separate; none of the names has a dot within a part.
         let value = text(&base.join(name.replace('.', "/")))?;
         Some((
@@ -312,9 +329,12 @@ fn stuck(root: &Path) -> Fact<Vec<Stuck>> {
                 .map(|rest| rest.trim().to_owned())
         })
     };
+    // Threads of the kernel have no memory of their own, and some sleep like this for ever.
+    let own_memory =
+        |pid: u32| text(&host.of(pid, "status")).is_some_and(|status| status.contains("\nVmSize:"));
     let first: Vec<(u32, Option<String>)> = host
         .pids()
-        .filter(|pid| asleep(*pid).is_some())
+        .filter(|pid| asleep(*pid).is_some() && own_memory(*pid))
         .map(|pid| (pid, switches(pid)))
         .take(256)
         .collect();
@@ -424,6 +444,9 @@ fn config(root: &Path, release: &Fact<String>) -> Fact<BTreeMap<String, String>>
     let Some(release) = release.value() else {
         return Fact::unknown("the kernel's release is not known");
     };
+    if let Some(text) = unpacked(root) {
+        return Fact::known(options(&text), Source::proc("/proc/config.gz"));
+    }
     let places = [
         format!("/boot/config-{release}"),
         format!("/usr/lib/modules/{release}/config"),
@@ -435,17 +458,39 @@ fn config(root: &Path, release: &Fact<String>) -> Fact<BTreeMap<String, String>>
         let Some(text) = text(&root.join(place.trim_start_matches('/'))) else {
             continue;
         };
-        let found = OPTIONS.iter().map(|option| {
-            let value = text
-                .lines()
-                .find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
-            ((*option).to_owned(), value.unwrap_or_default().to_owned())
-        });
-        return Fact::known(found.collect(), Source::file(place));
+        return Fact::known(options(&text), Source::file(place));
     }
-    Fact::unknown(
-        "the kernel's configuration does not lie on disk as a text (`/proc/config.gz` is not unpacked)",
-    )
+    Fact::unknown("the kernel's configuration is neither in /proc nor on disk")
+}
+
+/// The options that are asked about in a text of `NAME=value` lines.
+fn options(text: &str) -> BTreeMap<String, String> {
+    let value = |option: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(option)?.strip_prefix('='))
+    };
+    OPTIONS
+        .iter()
+        .map(|option| {
+            (
+                (*option).to_owned(),
+                value(option).unwrap_or_default().to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// The configuration that the running kernel has in itself.
+fn unpacked(root: &Path) -> Option<String> {
+    /// A configuration has about 300 KB.
+    const MOST: u64 = 4 << 20;
+    let file = fs::File::open(root.join("proc/config.gz")).ok()?;
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file)
+        .take(MOST)
+        .read_to_string(&mut text)
+        .ok()?;
+    Some(text)
 }
 
 #[cfg(test)]

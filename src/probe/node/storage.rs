@@ -52,6 +52,7 @@ pub(super) fn paths(facts: &Facts) -> Vec<String> {
             paths.extend(path.map(str::to_owned));
         }
     }
+    paths.push(facts.docker.data_root.clone());
     paths.retain(|path| path.starts_with('/'));
     paths.sort();
     paths.dedup();
