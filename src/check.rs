@@ -6,6 +6,7 @@
 
 pub mod case;
 mod cgroup;
+mod classic;
 mod cni;
 mod config;
 pub mod cri;
@@ -23,6 +24,7 @@ pub mod remark;
 pub mod scope;
 pub mod state;
 mod storage;
+pub mod subject;
 mod told;
 
 use std::sync::LazyLock;
@@ -146,6 +148,8 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             cni::CHECKS,
             kernel::CHECKS,
             storage::CHECKS,
+            subject::CHECKS,
+            classic::CHECKS,
         ]
         .concat();
         all.extend(registry::checks());

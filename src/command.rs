@@ -50,6 +50,7 @@ pub mod test_pull;
 pub mod update;
 pub mod update_runtime_config;
 pub mod version;
+pub mod why;
 
 use clap::Subcommand;
 
@@ -90,6 +91,8 @@ pub enum Command {
     TestPull(test_pull::TestPull),
     /// Examine the node and say what is wrong, the worst first
     Doctor(doctor::Doctor),
+    /// Say what is wrong with a pod, a container or an image
+    Why(why::Why),
     /// Examine the node for a monitoring system
     Check(Box<check::Check>),
     /// Explain a finding: what is looked at, why it matters, what to do
@@ -166,6 +169,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::PortForward(args) => port_forward::run(args, session).await,
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Why(args) => why::run(args, session).await,
         Command::Check(args) => check::run(args, session).await,
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,

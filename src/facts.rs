@@ -17,6 +17,7 @@ pub mod network;
 pub mod process;
 pub mod source;
 pub mod storage;
+pub mod subject;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ pub use network::Network;
 pub use process::{Process, Role};
 pub use source::{FilePlace, Source};
 pub use storage::Storage;
+pub use subject::Subject;
 
 /// Something that was looked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,6 +185,8 @@ pub struct Facts {
     pub certificates: BTreeMap<String, Fact<Certificate>>,
     /// The last lines of daemons in the journal, the newest last; read when no runtime answers.
     pub journal: Fact<Vec<JournalLine>>,
+    /// The pod, container or image that somebody asks about.
+    pub subject: Fact<Subject>,
 }
 
 impl Default for Facts {
@@ -210,6 +214,7 @@ impl Default for Facts {
             docker: Docker::default(),
             certificates: BTreeMap::new(),
             journal: Fact::default(),
+            subject: Fact::absent("nobody asked about a pod, a container or an image"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod healthy;
 mod image;
 mod kernel;
 mod storage;
+mod subject;
 
 use std::collections::BTreeSet;
 
@@ -60,6 +61,7 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         image::FIXTURES,
         kernel::FIXTURES,
         storage::FIXTURES,
+        subject::FIXTURES,
     ]
     .into_iter()
     .flatten()

@@ -36,18 +36,24 @@ fn explain(judged: &mut [(&'static Check, Vec<Note>)]) {
         let Some(problem) = notes.iter().find(|note| note.status.is_problem()) else {
             continue;
         };
-        let cause = judged.iter().enumerate().find_map(|(cause, (other, notes))| {
-            if !check.explained_by.contains(&other.code) {
-                return None;
-            }
-            let fits = |note: &Note| note.status >= problem.status && agree(note, problem);
-            Some((cause, notes.iter().position(fits)?))
-        });
+        let cause = judged
+            .iter()
+            .enumerate()
+            .find_map(|(cause, (other, notes))| {
+                if !check.explained_by.contains(&other.code) {
+                    return None;
+                }
+                let fits = |note: &Note| note.status >= problem.status && agree(note, problem);
+                Some((cause, notes.iter().position(fits)?))
+            });
         let Some((cause, note)) = cause else {
             continue;
         };
         let problem = problem.clone();
-        let told = format!("nothing to be said that `{}` does not", judged[cause].0.code);
+        let told = format!(
+            "nothing to be said that `{}` does not",
+            judged[cause].0.code
+        );
         judged[at].1 = vec![Note::new(Status::Skip, told)];
         let cause = &mut judged[cause].1[note];
         let seen = problem.source.map(|source| Evidence {
@@ -55,7 +61,11 @@ fn explain(judged: &mut [(&'static Check, Vec<Note>)]) {
             text: problem.message,
         });
         for evidence in seen.into_iter().chain(problem.evidence) {
-            if !cause.evidence.iter().any(|known| known.text == evidence.text) {
+            if !cause
+                .evidence
+                .iter()
+                .any(|known| known.text == evidence.text)
+            {
                 cause.evidence.push(evidence);
             }
         }

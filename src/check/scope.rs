@@ -19,11 +19,19 @@ pub enum Profile {
     Registry,
     /// Will the node survive a migration or an upgrade? Ends of support and hygiene are in here.
     Preflight,
+    /// What is wrong with one pod, container or image, or with everything.
+    Subject,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: &[Self] = &[Self::Health, Self::Node, Self::Registry, Self::Preflight];
+    pub const ALL: &[Self] = &[
+        Self::Health,
+        Self::Node,
+        Self::Registry,
+        Self::Preflight,
+        Self::Subject,
+    ];
 
     /// The word in JSON and on the command line.
     pub fn name(self) -> &'static str {
@@ -32,12 +40,20 @@ impl Profile {
             Self::Node => "node",
             Self::Registry => "registry",
             Self::Preflight => "preflight",
+            Self::Subject => "subject",
         }
     }
 }
 
 /// In everything but the profile for registries.
-pub(super) const HEALTH: &[Profile] = &[Profile::Health, Profile::Node, Profile::Preflight];
+pub(super) const HEALTH: &[Profile] = &[
+    Profile::Health,
+    Profile::Node,
+    Profile::Preflight,
+    Profile::Subject,
+];
+/// For one pod, container or image.
+pub(super) const SUBJECT: &[Profile] = &[Profile::Subject];
 /// For people and before a migration.
 pub(super) const NODE: &[Profile] = &[Profile::Node, Profile::Preflight];
 

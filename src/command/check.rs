@@ -294,6 +294,7 @@ impl Check {
         let mut hasher = DefaultHasher::new();
         format!("{scope:?} {:?}", self.depth()).hash(&mut hasher);
         (&self.look.host_root, &self.look.staged, self.look.wake).hash(&mut hasher);
+        format!("{:?} {:?}", self.look.as_runtime, session.host_root).hash(&mut hasher);
         let endpoint = session.settings.runtime_endpoint.as_ref();
         endpoint.map(|setting| &setting.value).hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);

@@ -168,8 +168,17 @@ impl LookArgs {
             depth,
         };
         let facts = node::look(&look).await;
+        self.keep(&facts)?;
+        Ok(facts)
+    }
+
+    /// Saves the facts, if that is wanted.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep(&self, facts: &Facts) -> Result<(), Error> {
         if let Some(path) = &self.save_facts {
-            let text = serde_json::to_vec_pretty(&facts).map_err(|error| {
+            let text = serde_json::to_vec_pretty(facts).map_err(|error| {
                 Error::failure("the facts cannot be written as JSON").because(&error)
             })?;
             std::fs::write(path, text).map_err(|error| {
@@ -177,7 +186,7 @@ impl LookArgs {
                     .because(&error)
             })?;
         }
-        Ok(facts)
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ mod network;
 mod packages;
 mod processes;
 mod storage;
+pub mod subject;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -39,3 +39,4 @@ mod stats;
 mod stop;
 mod test_pull;
 mod update;
+mod why;

@@ -102,13 +102,13 @@ fn unknown(facts: &mut Facts, reason: &str) {
 pub(super) struct Asked<'c> {
     client: &'c Client,
     until: Instant,
-    calls: Vec<Call>,
+    pub(super) calls: Vec<Call>,
     /// The call that hung, after which nothing more is asked.
     hung: Option<String>,
 }
 
 impl<'c> Asked<'c> {
-    fn new(client: &'c Client, until: Instant) -> Self {
+    pub(super) fn new(client: &'c Client, until: Instant) -> Self {
         Self {
             client,
             until,

@@ -122,6 +122,14 @@ impl Run {
         outcome.stdout
     }
 
+    /// Runs it, expecting this exit code, and returns the JSON that it wrote.
+    #[track_caller]
+    pub fn json_of(self, code: i32) -> serde_json::Value {
+        let outcome = self.outcome();
+        assert_eq!(outcome.code, code, "{outcome}");
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"))
+    }
+
     /// Runs it, expecting success, and returns the JSON that it wrote.
     #[track_caller]
     pub fn json(self) -> serde_json::Value {
