@@ -2,6 +2,7 @@
 //! here opens a file or a connection.
 
 pub mod containerd;
+pub mod convert;
 pub mod crio_conf;
 pub mod declared;
 pub mod docker_daemon;

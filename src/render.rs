@@ -1,6 +1,7 @@
 //! Shows: the only room that writes words. It gets time, width and colour as arguments and knows neither clap nor the
 //! clock.
 
+pub mod conversion;
 pub mod documents;
 pub mod human;
 pub mod image_probe;

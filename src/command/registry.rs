@@ -1,5 +1,7 @@
 //! `criscope registry …`: what the node's registry configuration really means.
 
+pub mod convert;
+mod given;
 pub mod lint;
 pub mod probe;
 pub mod route;
@@ -20,6 +22,8 @@ pub struct Registry {
 enum Command {
     /// Say everything that is wrong with the configuration
     Lint(Box<lint::Lint>),
+    /// Write the configuration in its newer form: mirrors, daemon.json or registries.yaml as hosts.toml
+    Convert(Box<convert::Convert>),
     /// Show which endpoints the runtime asks for an image, in which order, and why
     Route(Box<route::Route>),
     /// Ask every endpoint as the runtime would, and foretell the pull
@@ -32,6 +36,7 @@ enum Command {
 /// Whatever the sub-command fails with.
 pub async fn run(args: &Registry, session: &Session) -> Result<Exit, Error> {
     match &args.command {
+        Command::Convert(args) => convert::run(args, session).await,
         Command::Lint(args) => lint::run(args, session).await,
         Command::Route(args) => route::run(args, session).await,
         Command::Probe(args) => probe::run(args, session).await,

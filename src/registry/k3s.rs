@@ -86,6 +86,47 @@ pub fn written(
     Ok(Some(files.collect()))
 }
 
+/// What registries.yaml says that only the service itself, or config.toml, can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Hosts that have credentials.
+    pub credentials: Vec<String>,
+    /// Mirrors whose repositories are rewritten, with the pattern.
+    pub rewrites: Vec<(String, String)>,
+}
+
+/// What of registries.yaml does not stand in `certs.d`, or means nothing to another containerd.
+///
+/// # Errors
+/// What is wrong with registries.yaml.
+pub fn remarks(tree: &Tree, fork: Fork) -> Result<Remarks, Located<String>> {
+    let path = registries_yaml(fork);
+    let Some(text) = tree.text(&path) else {
+        return Ok(Remarks::default());
+    };
+    let registries = parse(&path, text)?;
+    let configs = registries.configs.unwrap_or_default();
+    let mirrors = registries.mirrors.unwrap_or_default();
+    let has_auth =
+        |config: &Option<Config>| config.as_ref().is_some_and(|config| config.auth.is_some());
+    Ok(Remarks {
+        credentials: configs
+            .iter()
+            .filter(|(_, config)| has_auth(config))
+            .map(|(host, _)| host.clone())
+            .collect(),
+        rewrites: mirrors
+            .iter()
+            .filter_map(|(name, mirror)| Some((name, mirror.as_ref()?.rewrite.as_ref()?)))
+            .flat_map(|(name, rewrites)| {
+                rewrites
+                    .keys()
+                    .map(move |pattern| (name.clone(), pattern.clone()))
+            })
+            .collect(),
+    })
+}
+
 /// The node as it will be after the next start of the service: with the files written from registries.yaml, and with
 /// containerd's main file where the service keeps it.
 ///
@@ -278,7 +319,7 @@ fn rewrites(text: &mut String, endpoint: &Endpoint<'_>, table: &str) {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> String {
+pub(in crate::registry) fn quoted(text: &str) -> String {
     let escaped: String = text
         .chars()
         .map(|c| match c {

@@ -28,6 +28,7 @@ mod port_forward;
 mod proto;
 mod pull;
 mod real;
+mod registry_convert;
 mod registry_lint;
 mod registry_probe;
 mod registry_route;

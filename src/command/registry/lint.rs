@@ -3,8 +3,6 @@
 //!
 //! Without arguments the node's own files are read; a file, a directory or standard input needs no node.
 
-mod given;
-
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,13 +10,13 @@ use clap::Args;
 use super::super::examine::{self, ReportFormat};
 use super::super::node::NodeArgs;
 use super::super::session::Session;
+use super::given::Given;
 use crate::check::remark::{Alias, Frame, patch, report};
 use crate::error::{Error, Exit};
 use crate::registry::declared::Declared;
 use crate::registry::lint::{Remark, lint};
 use crate::registry::version::RuntimeId;
 use crate::render::report::Situation;
-use given::Given;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +26,8 @@ Examples:
   criscope registry lint config.toml --diff | patch config.toml
   criscope explain containerd-singular-table              what a code means
 
-Files are known by their name: hosts.toml, registries.conf, daemon.json, else config.toml.
+Files are known by their name: hosts.toml, registries.conf, registries.yaml, daemon.json, else config.toml, whose imports
+are read where they lie beside it.
 Exit codes: 0 nothing that matters, 1 something is wrong.";
 
 /// Arguments of `registry lint`.
@@ -130,6 +129,12 @@ impl Lint {
         let mut subjects = Vec::new();
         for path in &self.paths {
             let given = Given::read(path)?;
+            for import in &given.missing_imports {
+                session.output.warning(format!(
+                    "{} imports `{import}`, which does not lie beside it: what it says is not known",
+                    path.display()
+                ));
+            }
             let runtime = match &self.node.as_runtime {
                 Some(runtime) => runtime.clone(),
                 None => {

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::check::remark::Alias;
 use crate::error::Error;
 use crate::probe::host_files::{self, MAX_FILE};
+use crate::registry::containerd::{import_patterns, imports_of};
 use crate::registry::declared::Declared;
+use crate::registry::document::Document;
 use crate::registry::tree::{Entry, Tree};
-use crate::registry::version::{RuntimeId, RuntimeName, Version};
-use crate::registry::{docker_daemon, registries_conf};
+use crate::registry::version::{Fork, RuntimeId, RuntimeName, Version};
+use crate::registry::{docker_daemon, k3s, registries_conf};
 
 /// containerd's main file.
 const CONFIG: &str = "/etc/containerd/config.toml";
@@ -29,8 +31,12 @@ pub struct Given {
     pub aliases: Vec<Alias>,
     /// A file that was made up to give the others their meaning.
     pub scaffold: Option<PathBuf>,
+    /// Imports of a config.toml that do not lie beside it, as they are written.
+    pub missing_imports: Vec<String>,
     /// Whose files they are.
     name: RuntimeName,
+    /// The distribution whose file it is.
+    fork: Option<Fork>,
 }
 
 impl Given {
@@ -63,7 +69,18 @@ impl Given {
         };
         let shown = path.display().to_string();
         let given = match kind(path, text) {
-            Kind::Config => Self::file(CONFIG, &shown, entry, RuntimeName::Containerd),
+            Kind::Config => {
+                let mut given = Self::file(CONFIG, &shown, entry, RuntimeName::Containerd);
+                given.read_imports(path);
+                given
+            }
+            Kind::Rancher(fork) => {
+                let place = k3s::registries_yaml(fork);
+                let place = place.to_string_lossy();
+                let mut given = Self::file(&place, &shown, entry, RuntimeName::Containerd);
+                given.fork = Some(fork);
+                given
+            }
             Kind::Registries => Self::file(
                 registries_conf::SYSTEM_FILE,
                 &shown,
@@ -102,6 +119,8 @@ impl Given {
             })
         };
         let version: &str = match self.name {
+            RuntimeName::Containerd if self.fork == Some(Fork::K3s) => "2.1.5-k3s1",
+            RuntimeName::Containerd if self.fork == Some(Fork::Rke2) => "2.1.5-rke2",
             RuntimeName::Containerd if declares("4") => "2.3.4",
             RuntimeName::Containerd if declares("3") => "2.2.0",
             RuntimeName::Containerd => "1.7.34",
@@ -125,8 +144,81 @@ impl Given {
                 shown: shown.to_owned(),
             }],
             scaffold: None,
+            missing_imports: Vec::new(),
             name,
+            fork: None,
         }
+    }
+
+    /// Reads what a config.toml imports, where it lies beside it: `/etc/containerd/conf.d` is `conf.d` there.
+    fn read_imports(&mut self, file: &Path) {
+        let beside = file.parent().unwrap_or(Path::new(""));
+        let beside = if beside.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            beside
+        };
+        let mut pending = vec![PathBuf::from(CONFIG)];
+        let mut known = vec![PathBuf::from(CONFIG)];
+        while let Some(importer) = pending.pop() {
+            let Some(text) = self.declared.tree.text(&importer) else {
+                continue;
+            };
+            let document = Document::parse(&importer, text);
+            for pattern in import_patterns(&document) {
+                let target = imports_of(&importer, &pattern.value, true);
+                let found = self.import(beside, &target);
+                if found.is_empty() {
+                    self.missing_imports.push(pattern.value.clone());
+                    if !pattern.value.contains('*') {
+                        let reason = "it does not lie beside the file".to_owned();
+                        let entry = Entry::Unreadable { reason };
+                        self.declared.tree.insert(target, entry);
+                    }
+                }
+                for path in found {
+                    if known.len() < MOST && !known.contains(&path) {
+                        known.push(path.clone());
+                        pending.push(path);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the files that a path or pattern of the node stands for.
+    fn import(&mut self, beside: &Path, target: &Path) -> Vec<PathBuf> {
+        let node = Path::new(CONFIG).parent().unwrap_or(Path::new("/"));
+        let Some(directory) = target.parent() else {
+            return Vec::new();
+        };
+        let Ok(relative) = directory.strip_prefix(node) else {
+            return Vec::new();
+        };
+        let real = beside.join(relative);
+        for name in host_files::names(&real, Path::new("/")).unwrap_or_default() {
+            let path = directory.join(&name);
+            if self.declared.tree.text(&path).is_some() || self.aliases.len() >= MOST {
+                continue;
+            }
+            let mut with_name = Tree::new();
+            with_name.add_text(path.clone(), "");
+            if with_name.glob(target).is_empty() {
+                continue;
+            }
+            let shown = real.join(&name);
+            let Ok(entry) = std::fs::File::open(&shown).and_then(entry) else {
+                continue;
+            };
+            self.aliases.push(Alias {
+                node: path.display().to_string(),
+                shown: shown.display().to_string(),
+            });
+            self.declared.tree.add(path, entry);
+        }
+        self.aliases
+            .sort_by_key(|alias| std::cmp::Reverse(alias.node.len()));
+        self.declared.tree.glob(target)
     }
 
     /// A config.toml that points at the hosts.toml files, for those that come without one.
@@ -149,7 +241,9 @@ impl Given {
                 declared,
                 aliases: Vec::new(),
                 scaffold: None,
+                missing_imports: Vec::new(),
                 name,
+                fork: None,
             });
         }
         let mut tree = Tree::new();
@@ -193,7 +287,9 @@ impl Given {
             declared: Declared::new(tree),
             aliases,
             scaffold: None,
+            missing_imports: Vec::new(),
             name,
+            fork: None,
         };
         if name == RuntimeName::Containerd && given.declared.tree.text(Path::new(CONFIG)).is_none()
         {
@@ -210,6 +306,7 @@ enum Kind {
     Hosts,
     Registries,
     Daemon,
+    Rancher(Fork),
 }
 
 /// What a file is, by its name, else by what is in it.
@@ -221,6 +318,9 @@ fn kind(path: &Path, text: &str) -> Kind {
     let begins = |with: &str| text.lines().any(|line| line.trim_start().starts_with(with));
     if name.contains("hosts") && name.ends_with(".toml") {
         Kind::Hosts
+    } else if name.contains("registries") && (name.ends_with(".yaml") || name.ends_with(".yml")) {
+        let rke2 = path.components().any(|part| part.as_os_str() == "rke2");
+        Kind::Rancher(if rke2 { Fork::Rke2 } else { Fork::K3s })
     } else if name.contains("registries") {
         Kind::Registries
     } else if name.ends_with(".json") || text.trim_start().starts_with('{') {
@@ -308,6 +408,12 @@ mod tests {
         case("registries.conf", "", Kind::Registries);
         case("50-mirrors.conf", "[[registry]]\n", Kind::Registries);
         case("daemon.json", "", Kind::Daemon);
+        case("registries.yaml", "", Kind::Rancher(Fork::K3s));
+        case(
+            "/etc/rancher/rke2/registries.yaml",
+            "",
+            Kind::Rancher(Fork::Rke2),
+        );
         case("x", "{ }", Kind::Daemon);
         case("x", "server = \"y\"\n[host.\"https://m\"]\n", Kind::Hosts);
     }
