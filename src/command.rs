@@ -31,6 +31,7 @@ pub mod pods;
 pub mod port_forward;
 pub mod ps;
 pub mod pull;
+pub mod pulls;
 pub mod registry;
 pub mod rm;
 pub mod rmi;
@@ -101,6 +102,8 @@ pub enum Command {
     Registry(registry::Registry),
     /// Pull images through the runtime
     Pull(pull::Pull),
+    /// Show what is being pulled, how fast, and what has stalled
+    Pulls(pulls::Pulls),
     /// Run a container in a pod of its own, from files
     Run(Box<run::Run>),
     /// Run a pod from a file
@@ -174,6 +177,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,
+        Command::Pulls(args) => pulls::run(args, session).await,
         Command::Run(args) => run::run(args, session).await,
         Command::Runp(args) => runp::run(args, session).await,
         Command::Create(args) => create::run(args, session).await,

@@ -7,6 +7,7 @@ pub mod host_files;
 pub mod image_probe;
 pub mod kubelet;
 pub mod node;
+pub mod pulls;
 pub mod registry;
 pub mod socket;
 pub mod test_pull;

@@ -9,6 +9,7 @@ pub mod inspection;
 pub mod list;
 pub mod output;
 pub mod progress;
+pub mod pulls;
 pub mod report;
 pub mod route;
 pub mod route_comparison;

@@ -1,6 +1,7 @@
 //! containerd's own services, which share the socket with CRI: what the daemon has loaded, and names in its image
 //! store one at a time (CRI's RemoveImage takes every name of an image).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tonic::metadata::MetadataValue;
@@ -30,6 +31,8 @@ pub struct Ingest {
     pub offset: u64,
     /// Bytes that it will have; 0 where that is not known.
     pub total: u64,
+    /// When it began, in nanoseconds since 1970.
+    pub started_at: i64,
     /// When the last of them came, in nanoseconds since 1970.
     pub updated_at: i64,
 }
@@ -145,6 +148,72 @@ impl Containerd {
         Ok(answer.statuses.into_iter().map(ingest).collect())
     }
 
+    /// `Content.Info` in a namespace: the labels of a blob; `None` if the namespace does not have it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn blob(
+        &self,
+        namespace: &str,
+        digest: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        let mut client =
+            content::content_client::ContentClient::with_origin(self.connection.clone(), origin());
+        let request = content::InfoRequest {
+            digest: digest.to_owned(),
+        };
+        match self
+            .answer("Content.Info", client.info(within(namespace, request)))
+            .await
+        {
+            Ok(answer) => Ok(Some(
+                answer.info.unwrap_or_default().labels.into_iter().collect(),
+            )),
+            Err(error) if error.kind() == Some(super::Kind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `Content.Read` in a namespace: a blob whole, up to `limit` bytes; `None` if the namespace does not have it, or it
+    /// is larger.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn read_blob(
+        &self,
+        namespace: &str,
+        digest: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        const RPC: &str = "Content.Read";
+        let mut client =
+            content::content_client::ContentClient::with_origin(self.connection.clone(), origin());
+        let request = content::ReadContentRequest {
+            digest: digest.to_owned(),
+            ..Default::default()
+        };
+        let mut stream = match self
+            .answer(RPC, client.read(within(namespace, request)))
+            .await
+        {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == Some(super::Kind::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        loop {
+            let part = async { stream.message().await.map(Response::new) };
+            match self.answer(RPC, part).await {
+                Ok(Some(part)) if bytes.len() + part.data.len() > limit => return Ok(None),
+                Ok(Some(part)) => bytes.extend_from_slice(&part.data),
+                Ok(None) => return Ok(Some(bytes)),
+                // containerd opens the blob only when it begins to send.
+                Err(error) if error.kind() == Some(super::Kind::NotFound) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// `Namespaces.List`: the names of the namespaces.
     ///
     /// # Errors
@@ -196,15 +265,18 @@ impl Containerd {
 }
 
 fn ingest(status: content::Status) -> Ingest {
-    let updated_at = status.updated_at.unwrap_or_default();
+    let nanoseconds = |at: Option<prost_types::Timestamp>| {
+        let at = at.unwrap_or_default();
+        at.seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(at.nanos.into())
+    };
     Ingest {
         reference: status.r#ref,
         offset: status.offset.try_into().unwrap_or(0),
         total: status.total.try_into().unwrap_or(0),
-        updated_at: updated_at
-            .seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(updated_at.nanos.into()),
+        started_at: nanoseconds(status.started_at),
+        updated_at: nanoseconds(status.updated_at),
     }
 }
 

@@ -3,11 +3,10 @@
 //! There is no deadline unless one is given: a large image on a slow line is not a failure. On a terminal the line that
 //! appears after a second tells for how long, and on containerd how many bytes have come.
 
-mod blobs;
 mod credentials;
 mod password;
+pub mod progress;
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,13 +18,11 @@ use super::input;
 use super::jsonschema::PodSchema;
 use super::session::Session;
 use crate::client::Client;
-use crate::client::containerd::CRI_NAMESPACE;
 use crate::cri;
 use crate::error::{Error, Exit};
-use crate::render::progress::{PACE, PATIENCE, Progress};
 use crate::settings::env;
-use blobs::Blobs;
 use credentials::Credentials;
+use progress::watch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -192,30 +189,6 @@ impl Orders {
                 .hint(format!(
                     "`criscope test-pull {name}` asks every registry on its way"
                 ))),
-        }
-    }
-}
-
-/// Tells on a terminal how far a pull is, until it is dropped.
-async fn watch(session: &Session, client: &Client, name: &str) -> Infallible {
-    let progress = Progress::new(&session.output);
-    if !progress.is_visible() {
-        return std::future::pending().await;
-    }
-    let mut blobs = Blobs::since(session.now());
-    let containerd = client.containerd();
-    let mut is_containerd = true;
-    tokio::time::sleep(PATIENCE).await;
-    loop {
-        let text = format!("pulling {name}{}", blobs.text());
-        progress.show(&text);
-        tokio::time::sleep(PACE).await;
-        if is_containerd {
-            match containerd.ingests(CRI_NAMESPACE).await {
-                Ok(ingests) => blobs.update(&ingests),
-                // Another runtime, or one that has better things to do: the time still runs.
-                Err(_) => is_containerd = false,
-            }
         }
     }
 }

@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::args::{TextOutput, duration, size};
 use super::node::{Node, NodeArgs};
+use super::pull::progress::watch;
 use super::registry::route::{listed, reference};
 use super::session::Session;
 use crate::client::Client;
@@ -288,8 +289,12 @@ impl TestPull {
             Some(self.pull_timeout),
             session.interrupted(),
         );
-        let pulled =
-            progress::during(&session.output, || format!("pulling {image}"), pulling).await;
+        let name = image.to_string();
+        let pulled = tokio::select! {
+            biased;
+            pulled = pulling => pulled,
+            never = watch(session, client, &name) => match never {},
+        };
         test.pull = pulled.pull;
         if let Some(error) = &test.pull.error {
             test.pull.error_of = trial::error_of(error, &test.probes);

@@ -27,6 +27,7 @@ mod lists;
 mod port_forward;
 mod proto;
 mod pull;
+mod pulls;
 mod real;
 mod registry_convert;
 mod registry_lint;
