@@ -23,6 +23,7 @@ pub mod input;
 pub mod inspect;
 pub mod jsonschema;
 pub mod keep;
+pub mod locate;
 pub mod metricdescs;
 pub mod metricsp;
 pub mod node;
@@ -102,6 +103,8 @@ pub enum Command {
     Registry(registry::Registry),
     /// Pull images through the runtime
     Pull(pull::Pull),
+    /// Find the stores of the node that have an image, and bring it to the right one
+    Where(locate::Where),
     /// Show what is being pulled, how fast, and what has stalled
     Pulls(pulls::Pulls),
     /// Run a container in a pod of its own, from files
@@ -177,6 +180,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,
+        Command::Where(args) => locate::run(args, session).await,
         Command::Pulls(args) => pulls::run(args, session).await,
         Command::Run(args) => run::run(args, session).await,
         Command::Runp(args) => runp::run(args, session).await,

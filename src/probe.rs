@@ -10,4 +10,5 @@ pub mod node;
 pub mod pulls;
 pub mod registry;
 pub mod socket;
+pub mod stores;
 pub mod test_pull;

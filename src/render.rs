@@ -16,3 +16,4 @@ pub mod route_comparison;
 pub mod sanitize;
 pub mod structured;
 pub mod test_pull;
+pub mod whereabouts;

@@ -42,3 +42,4 @@ mod stop;
 mod test_pull;
 mod update;
 mod why;
+mod whereabouts;
