@@ -8,6 +8,7 @@ pub mod containerd;
 mod error;
 mod events;
 mod reply;
+mod retry;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::endpoint::connect::{self, Connection, ORIGIN};
 
 pub use error::{Error, Kind};
 pub use reply::Reply;
+pub use retry::Retry;
+use retry::{Line, Listener};
 
 /// A version of the CRI API.
 #[derive(
@@ -58,7 +61,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 struct Service {
     endpoint: Endpoint,
-    connection: Connection,
+    line: Line,
 }
 
 /// A client of one runtime: its runtime service and its image service, which nearly always share a connection.
@@ -68,6 +71,7 @@ pub struct Client {
     image: Service,
     options: Options,
     older: AtomicBool,
+    retries: Option<Listener>,
 }
 
 impl Client {
@@ -84,7 +88,7 @@ impl Client {
             async |endpoint: &Endpoint| match connect::connect(endpoint, options.deadline).await {
                 Ok(connection) => Ok(Service {
                     endpoint: endpoint.clone(),
-                    connection,
+                    line: Line::new(connection),
                 }),
                 Err(source) => Err(Error::Connect {
                     endpoint: endpoint.clone(),
@@ -101,6 +105,7 @@ impl Client {
             image,
             options,
             older: AtomicBool::new(false),
+            retries: None,
         })
     }
 
@@ -108,13 +113,14 @@ impl Client {
     pub fn over(endpoint: Endpoint, connection: Connection, api: Api, options: Options) -> Self {
         let service = Service {
             endpoint,
-            connection,
+            line: Line::new(connection),
         };
         Self {
             image: service.clone(),
             runtime: service,
             options,
             older: AtomicBool::new(api == Api::V1alpha2),
+            retries: None,
         }
     }
 
@@ -127,7 +133,7 @@ impl Client {
             Ok(connection) => {
                 self.image = Service {
                     endpoint: image.clone(),
-                    connection,
+                    line: Line::new(connection),
                 };
                 Ok(self)
             }
@@ -166,12 +172,26 @@ impl Client {
     pub fn containerd(&self) -> containerd::Containerd {
         containerd::Containerd::new(
             self.image.endpoint.clone(),
-            self.image.connection.clone(),
+            self.image.line.connection(),
             self.options.deadline,
         )
     }
 
     async fn unary<Q, A>(
+        &self,
+        rpc: &Rpc,
+        request: Q,
+        deadline: Option<Duration>,
+    ) -> Result<Reply<A>, Error>
+    where
+        Q: prost::Message + Clone + 'static,
+    {
+        self.patiently(rpc, async || self.ask(rpc, request.clone(), deadline).await)
+            .await
+    }
+
+    /// Asks once, in whichever API the runtime speaks.
+    async fn ask<Q, A>(
         &self,
         rpc: &Rpc,
         request: Q,
@@ -263,7 +283,7 @@ impl Client {
         let path = rpc.path(api);
         let codec = reply::RawCodec::<Q>::default();
         // A list has no largest size: containerd itself refuses above 16 MiB, CRI-O above 80 MiB.
-        let mut grpc = Grpc::with_origin(service.connection.clone(), Uri::from_static(ORIGIN))
+        let mut grpc = Grpc::with_origin(service.line.connection(), Uri::from_static(ORIGIN))
             .max_decoding_message_size(usize::MAX);
         let began = std::time::Instant::now();
         let call = async {

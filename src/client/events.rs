@@ -55,7 +55,7 @@ impl Client {
                 endpoint: self.endpoint().clone(),
             });
         }
-        let connection = self.runtime.connection.clone();
+        let connection = self.runtime.line.connection();
         let mut grpc = Grpc::with_origin(connection, Uri::from_static(ORIGIN))
             .max_decoding_message_size(usize::MAX);
         let failed = |status: tonic::Status| Error::from_status(RPC.name, self.endpoint(), &status);

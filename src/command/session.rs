@@ -99,7 +99,9 @@ impl Session {
     /// # Errors
     /// No runtime was found, or the named one cannot be reached.
     pub async fn client(&self) -> Result<&Client, Error> {
-        self.client.get_or_try_init(|| self.connect(true)).await
+        self.client
+            .get_or_try_init(|| self.connect_patiently(true))
+            .await
     }
 
     /// The same for a command that changes the node: it does not speak `v1alpha2`, which nobody tests any more.
@@ -107,7 +109,16 @@ impl Session {
     /// # Errors
     /// As [`Session::client`].
     pub async fn client_that_acts(&self) -> Result<&Client, Error> {
-        self.client.get_or_try_init(|| self.connect(false)).await
+        self.client
+            .get_or_try_init(|| self.connect_patiently(false))
+            .await
+    }
+
+    /// A client that asks again after a transient failure, and says so.
+    async fn connect_patiently(&self, fall_back: bool) -> Result<Client, Error> {
+        let output = self.output;
+        let client = self.connect(fall_back).await?;
+        Ok(client.retrying(move |retry| output.warning(retry)))
     }
 
     async fn connect(&self, fall_back: bool) -> Result<Client, Error> {

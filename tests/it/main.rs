@@ -33,6 +33,7 @@ mod registry_convert;
 mod registry_lint;
 mod registry_probe;
 mod registry_route;
+mod retry;
 mod rm;
 mod rmi;
 mod rmp;
