@@ -153,6 +153,7 @@ impl Here {
         let said = tokio::select! {
             ended = remote::converse(wire, local) => ended.map(Said::Ended),
             signal = terminal::hung_up(), if raw.is_some() => signal.map(Said::Signal),
+            kept = terminal::keep(raw.as_ref()) => kept.map(|never| match never {}),
         };
         // Before anything is said about how it ended.
         drop(raw);

@@ -1,12 +1,15 @@
 //! The user's terminal during a session: raw mode, its size, and the way back.
 //!
 //! Raw mode is left when [`Raw`] is dropped, which also happens when a signal ends the command, and by a hook when the
-//! process panics. A process that is killed (SIGKILL) cannot put anything back.
+//! process panics; while the process is stopped (SIGTSTP) the terminal is as it was before, too. A process that is
+//! killed (SIGKILL) cannot put anything back.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
+use rustix::process::{self, Signal as Number};
 use rustix::termios::{self, OptionalActions, Termios};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -63,7 +66,9 @@ pub async fn hung_up() -> Result<i32, Error> {
 
 /// The terminal at stdin in raw mode: every key goes to the container, none to this process.
 #[derive(Debug)]
-pub struct Raw(());
+pub struct Raw {
+    raw: Termios,
+}
 
 impl Raw {
     /// Makes it raw.
@@ -85,9 +90,61 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-        let entered = Self(());
-        termios::tcsetattr(&stdin, OptionalActions::Now, &raw).map_err(failed)?;
+        // From here on it is put back, whatever happens.
+        let entered = Self { raw };
+        entered.set().map_err(Error::Terminal)?;
         Ok(entered)
+    }
+
+    fn set(&self) -> io::Result<()> {
+        Ok(termios::tcsetattr(
+            io::stdin(),
+            OptionalActions::Now,
+            &self.raw,
+        )?)
+    }
+
+    /// Lets the process be stopped and continued: the terminal is the shell's while it is stopped, and raw again
+    /// afterwards. Ends only with an error.
+    ///
+    /// # Errors
+    /// [`Error::Terminal`].
+    pub async fn keep(&self) -> Result<Infallible, Error> {
+        let listen =
+            |number: Number| signal(SignalKind::from_raw(number.as_raw())).map_err(Error::Terminal);
+        let (mut stop, mut go_on) = (listen(Number::TSTP)?, listen(Number::CONT)?);
+        let tell = |number| {
+            process::kill_process(process::getpid(), number)
+                .map_err(|error| Error::Terminal(error.into()))
+        };
+        loop {
+            tokio::select! {
+                _ = stop.recv() => {
+                    if let Some(before) = &*BEFORE.lock().unwrap_or_else(PoisonError::into_inner) {
+                        // A terminal that is gone stops nobody.
+                        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, before);
+                    }
+                    // What the signal would have done had we not listened for it.
+                    tell(Number::STOP)?;
+                }
+                _ = go_on.recv() => {
+                    self.set().map_err(Error::Terminal)?;
+                    // The window may have another size by now; nobody tells a process that is stopped.
+                    tell(Number::WINCH)?;
+                }
+            }
+        }
+    }
+}
+
+/// As [`Raw::keep`] where the terminal is raw; for ever where it is not.
+///
+/// # Errors
+/// As [`Raw::keep`].
+pub async fn keep(raw: Option<&Raw>) -> Result<Infallible, Error> {
+    match raw {
+        Some(raw) => raw.keep().await,
+        None => std::future::pending().await,
     }
 }
 

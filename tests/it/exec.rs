@@ -117,6 +117,20 @@ fn ten_megabytes(lab: &Lab, id: &str) {
     );
     // WebSocket in v4 cannot tell the end: it was offered v5 and said no.
     assert!(said.contains("SPDY/3.1"), "{said}");
+    let forced = feed(
+        lab.criscope(&["exec", "-i", "-r", "spdy", id, "cat"]),
+        &bytes,
+    );
+    assert_eq!(forced.status.code(), Some(0), "{forced:?}");
+    assert!(forced.stdout == bytes, "{} bytes", forced.stdout.len());
+    // Forced, WebSocket carries them too; where it cannot tell the end, the command is told how much to read.
+    let count = bytes.len().to_string();
+    let forced = feed(
+        lab.criscope(&["exec", "-i", "-r", "websocket", id, "head", "-c", &count]),
+        &bytes,
+    );
+    assert_eq!(forced.status.code(), Some(0), "{:?}", forced.stderr);
+    assert!(forced.stdout == bytes, "{} bytes", forced.stdout.len());
     // Input that nobody reads is no fault.
     let output = feed(lab.criscope(&["exec", "-i", id, "true"]), &bytes);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -204,8 +218,50 @@ fn terminals(lab: &Lab, id: &str) {
         let text = terminal.end();
         assert!(text.contains(code), "{text}");
     }
+    a_stopped_process(lab, id);
     let ran = run(lab, &["exec", "-it", id, "sh"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
+/// Stopped, the terminal is the shell's; continued, it is the container's again.
+fn a_stopped_process(lab: &Lab, id: &str) {
+    let script = "echo ready; read x; echo got $x";
+    let mut terminal = Terminal::run(lab, &format!("exec -it {id} sh -c '{script}'"));
+    terminal.wait_for("ready");
+    let criscope = terminal.criscope();
+    let before = terminal.text.lines().find(|line| line.starts_with("set "));
+    let before = before.unwrap().trim_start_matches("set ").trim().to_owned();
+    let file = format!("/proc/{}/fd/0", criscope.as_raw_nonzero());
+    let tty = std::fs::read_link(file).unwrap();
+    let set = || {
+        let output = Command::new("stty").arg("-g").arg("-F").arg(&tty).output();
+        String::from_utf8(output.unwrap().stdout)
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let raw = set();
+    assert_ne!(raw, before);
+    kill_process(criscope, Signal::TSTP).unwrap();
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", criscope.as_raw_nonzero()));
+        let stat = stat.unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next()
+    };
+    while state() != Some('T') {
+        std::thread::yield_now();
+    }
+    assert_eq!(set(), before);
+    kill_process(criscope, Signal::CONT).unwrap();
+    while set() != raw {
+        std::thread::yield_now();
+    }
+    terminal.keys(b"word\r");
+    let text = terminal.end();
+    assert!(
+        text.contains("got word") && text.contains("code 0"),
+        "{text}"
+    );
 }
 
 /// The last thing that is done to a lab.

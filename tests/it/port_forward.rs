@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::lab::Lab;
 
-const REQUESTS: usize = 200;
-const AT_ONCE: usize = 20;
+const REQUESTS: usize = 1000;
+const AT_ONCE: usize = 50;
 
 /// `criscope port-forward`, and the local ports that it named.
 struct Tunnel {
@@ -72,7 +72,7 @@ fn everything(generation: &str) {
     let name = |pod: &serde_json::Value| pod["name"].as_str().unwrap().to_owned();
     let web = pods.iter().map(name).find(|name| name.starts_with("web"));
     let web = web.expect("a pod serves HTTP");
-    for transport in ["auto", "spdy"] {
+    for transport in ["auto", "websocket", "spdy"] {
         let arguments = [
             "port-forward",
             "-r",
