@@ -24,6 +24,7 @@ pub mod inspect;
 pub mod jsonschema;
 pub mod keep;
 pub mod locate;
+pub mod logs;
 pub mod metricdescs;
 pub mod metricsp;
 pub mod node;
@@ -83,6 +84,8 @@ pub enum Command {
     Inspecti(inspect::InspectImage),
     /// Show the file systems of images and containers
     Imagefsinfo(imagefsinfo::ImageFsInfo),
+    /// Show what containers wrote, also into rotated files
+    Logs(Box<logs::Logs>),
     /// Run a command in containers
     Exec(exec::Exec),
     /// Connect to what runs in a container
@@ -170,6 +173,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Inspectp(args) => inspect::run_pod(args, session).await,
         Command::Inspecti(args) => inspect::run_image(args, session).await,
         Command::Imagefsinfo(args) => imagefsinfo::run(args, session).await,
+        Command::Logs(args) => logs::run(args, session).await,
         Command::Exec(args) => exec::run(args, session).await,
         Command::Attach(args) => attach::run(args, session).await,
         Command::PortForward(args) => port_forward::run(args, session).await,

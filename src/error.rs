@@ -249,6 +249,23 @@ impl From<client::Error> for Error {
     }
 }
 
+impl From<stream::log::Error> for Error {
+    fn from(error: stream::log::Error) -> Self {
+        let (stream::log::Error::Open { source, .. } | stream::log::Error::Read { source, .. }) =
+            &error;
+        let hint = if error.is_link() {
+            Some("`--follow-links` reads it all the same; see first what it leads to")
+        } else if error.is_absent() {
+            Some("a container that was never started has no log yet; another host's, or one that was removed, is not here")
+        } else if source.kind() == std::io::ErrorKind::PermissionDenied {
+            Some("run as root: logs are readable to their owner")
+        } else {
+            None
+        };
+        Self::failure(&error).because(source).maybe_hint(hint)
+    }
+}
+
 impl From<stream::Error> for Error {
     fn from(error: stream::Error) -> Self {
         let source = match &error {

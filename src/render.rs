@@ -7,6 +7,7 @@ pub mod human;
 pub mod image_probe;
 pub mod inspection;
 pub mod list;
+pub mod log_line;
 pub mod output;
 pub mod progress;
 pub mod pulls;

@@ -24,6 +24,7 @@ mod exec;
 mod house;
 mod lab;
 mod lists;
+mod logs;
 mod port_forward;
 mod proto;
 mod pull;

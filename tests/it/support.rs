@@ -2,6 +2,7 @@
 
 pub mod fixture;
 pub mod lab;
+pub mod made;
 pub mod run;
 pub mod small;
 pub mod terminal;

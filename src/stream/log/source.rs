@@ -22,6 +22,9 @@ use super::tail;
 /// How long a file that was renamed is looked at.
 const LATE: Duration = Duration::from_secs(5);
 
+/// How long to wait before it is looked again whether the runtime has made a new file.
+const REOPENING: Duration = Duration::from_millis(20);
+
 /// How often it is looked again while the log changes under the look.
 const ATTEMPTS: usize = 50;
 
@@ -85,7 +88,7 @@ impl Source {
     /// # Errors
     /// As [`Place::open`], or it cannot be read.
     pub fn open(place: Place, options: Options) -> io::Result<Self> {
-        let mut live = Live::open(&place)?;
+        let mut live = open_in_time(&place)?;
         let mut settled = Settled::default();
         let mut waiting;
         let mut skip;
@@ -359,6 +362,22 @@ impl Source {
         }
         false
     }
+}
+
+/// Opens the live file. Right after it was renamed there is none until the runtime makes another.
+fn open_in_time(place: &Place) -> io::Result<Live> {
+    for _ in 0..ATTEMPTS {
+        match Live::open(place) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !rotation::list(place).unwrap_or_default().is_empty() =>
+            {
+                std::thread::sleep(REOPENING);
+            }
+            other => return other,
+        }
+    }
+    Live::open(place)
 }
 
 /// The rotated files that came after those that are settled and before what is in the live file, and the first line of
