@@ -12,6 +12,7 @@
 
 mod support;
 
+mod act_real;
 mod attach;
 mod captures;
 mod check;
