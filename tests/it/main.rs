@@ -39,6 +39,7 @@ mod retry;
 mod rm;
 mod rmi;
 mod rmp;
+mod rpcs;
 mod run;
 mod stats;
 mod stop;
