@@ -1,5 +1,6 @@
 //! The command line: global flags, what is typed before and after the command, and how the process ends.
 
+mod crictl;
 mod plugin;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, Parser};
 use crate::command::args::duration;
 use crate::command::session::Session;
 use crate::command::{self, Command};
+use crate::dialect::{self, Dialect};
 use crate::error::{Error, Exit};
 use crate::render::output::Output;
 use crate::settings::{Flags, Settings};
@@ -91,6 +93,7 @@ impl Global {
             timeout: self.rpc_timeout.or(self.timeout_short),
             debug: self.debug || self.debug_short,
             quiet: self.silent,
+            ..Flags::default()
         }
     }
 }
@@ -99,6 +102,9 @@ impl Global {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let output = Output::of_process(false);
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(said) = dialect::said_to_crictl(&arguments) {
+        return crictl::stand_in(said, output);
+    }
     let Some(plugin) = Plugin::of(&arguments) else {
         return ordinary(&arguments, output, None);
     };
@@ -107,8 +113,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(&cli, Dialect::Own, output, plugin),
         Err(error) => {
             if let Some(plugin) = plugin
                 && error.use_stderr()
@@ -116,15 +122,23 @@ fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> E
                 let text = error.to_string();
                 plugin.tell(text.lines().next().unwrap_or_default(), output);
             }
-            return misuse(&error);
+            misuse(&error)
         }
-    };
-    let flags = cli.global.flags();
+    }
+}
+
+fn run(cli: &Cli, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> Exit {
+    let mut flags = cli.global.flags();
+    if dialect.is_crictl() {
+        flags.is_crictl = true;
+        let program = std::env::current_exe().ok();
+        flags.beside = program.map(|program| program.with_file_name("crictl.yaml"));
+    }
     let output = Output {
         quiet: flags.quiet,
         ..output
     };
-    match start(&cli, &flags, output) {
+    match start(cli, &flags, dialect, output) {
         Ok(exit) => exit,
         Err(error) => {
             if error.is_closed_pipe() {
@@ -139,7 +153,7 @@ fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> E
     }
 }
 
-fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
+fn start(cli: &Cli, flags: &Flags, dialect: Dialect, output: Output) -> Result<Exit, Error> {
     let settings = Settings::resolve(flags, |name| std::env::var(name).ok(), read)?;
     for warning in &settings.warnings {
         output.warning(warning);
@@ -158,7 +172,7 @@ fn start(cli: &Cli, flags: &Flags, output: Output) -> Result<Exit, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failure("cannot start the asynchronous runtime").because(&error))?;
-    let session = Session::new(settings, output, parser);
+    let session = Session::new(settings, output, dialect, parser);
     let exit = runtime.block_on(async {
         let work = async {
             let outcome = match &cli.command {

@@ -213,6 +213,7 @@ impl Client {
                     kind: Kind::UnknownService,
                     message,
                     endpoint,
+                    code,
                     ..
                 }) => {
                     let answer = self.call(rpc, Api::V1alpha2, request, deadline).await;
@@ -226,6 +227,7 @@ impl Client {
                             rpc: rpc.name,
                             endpoint,
                             kind: Kind::UnknownService,
+                            code,
                             message,
                         });
                     }

@@ -63,6 +63,8 @@ pub struct Error {
     candidates: Vec<String>,
     hints: Vec<String>,
     closed_pipe: bool,
+    /// What a runtime said, as we tell it and as crictl does.
+    said: Option<(String, String)>,
 }
 
 impl Error {
@@ -89,6 +91,7 @@ impl Error {
             candidates: Vec::new(),
             hints: Vec::new(),
             closed_pipe: false,
+            said: None,
         }
     }
 
@@ -163,6 +166,18 @@ impl Error {
     /// Why, outermost first.
     pub fn causes(&self) -> &[String] {
         &self.causes
+    }
+
+    /// The headline and the causes in one line, a runtime's own in grpc-go's words.
+    pub fn in_one_line(&self) -> String {
+        let mut words = Vec::new();
+        for text in std::iter::once(&self.message).chain(&self.causes) {
+            words.push(match &self.said {
+                Some((ours, theirs)) if ours == text => theirs.as_str(),
+                _ => text.as_str(),
+            });
+        }
+        words.join(": ")
     }
 
     /// What may have been meant, where it was ambiguous.
@@ -240,7 +255,10 @@ impl From<client::Error> for Error {
             client::Error::OnlyOlder { .. } => Exit::Failure,
             client::Error::Decode { .. } => Exit::Undetermined,
         };
-        let made = Self::with_exit(exit, &error);
+        let mut made = Self::with_exit(exit, &error);
+        made.said = error
+            .in_grpc_words()
+            .map(|theirs| (error.to_string(), theirs));
         let made = match std::error::Error::source(&error) {
             Some(source) => made.because(source),
             None => made,

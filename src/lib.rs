@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod cri;
+pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod facts;

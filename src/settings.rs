@@ -46,6 +46,11 @@ pub struct Flags {
     pub debug: bool,
     /// `--quiet`: no talk on stderr that is not an error.
     pub quiet: bool,
+    /// Whether crictl is stood in for: then the file's image endpoint holds whatever the runtime endpoint is.
+    pub is_crictl: bool,
+    /// The file that is read where nobody names one and the usual one is not there: for crictl, the one beside the
+    /// program.
+    pub beside: Option<PathBuf>,
 }
 
 /// Where a setting was made.
@@ -161,7 +166,11 @@ impl Settings {
             None => (PathBuf::from(DEFAULT_FILE), false),
         };
         let mut warnings = Vec::new();
-        let (file, found) = match read(&path) {
+        let (path, text) = match (read(&path), &flags.beside) {
+            (Ok(None), Some(beside)) if !must_exist => (beside.clone(), read(beside)),
+            (text, _) => (path, text),
+        };
+        let (file, found) = match text {
             Ok(Some(text)) => (parse(&path, &text)?, Some(path)),
             Ok(None) if must_exist => {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -207,6 +216,7 @@ impl Settings {
         .filter(|setting| !setting.value.trim().is_empty());
         // A runtime named on the command line and images from another runtime's file would be two nodes in one answer.
         if let (Some(runtime), Some(image)) = (&runtime_endpoint, &image_endpoint)
+            && !flags.is_crictl
             && !matches!(runtime.origin, Origin::File(_))
             && matches!(image.origin, Origin::File(_))
             && runtime.value != image.value
@@ -325,6 +335,25 @@ mod tests {
         let settings = resolve(flags, &[], file).unwrap();
         assert_eq!(settings.image_endpoint, None);
         assert_eq!(settings.warnings.len(), 1);
+    }
+
+    #[test]
+    fn crictl_also_reads_the_file_beside_it_and_keeps_its_image_endpoint() {
+        let flags = Flags {
+            runtime_endpoint: Some("unix:///b.sock".into()),
+            is_crictl: true,
+            beside: Some("/opt/crictl.yaml".into()),
+            ..Flags::default()
+        };
+        let read = |path: &Path| {
+            let beside = path == Path::new("/opt/crictl.yaml");
+            Ok(beside.then(|| "image-endpoint: unix:///a.sock\n".to_owned()))
+        };
+        let settings = Settings::resolve(&flags, |_| None, read).unwrap();
+        let image = settings.image_endpoint.unwrap();
+        assert_eq!(image.value, "unix:///a.sock");
+        assert_eq!(image.origin.to_string(), "/opt/crictl.yaml");
+        assert!(settings.warnings.is_empty());
     }
 
     #[test]

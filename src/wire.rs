@@ -35,7 +35,7 @@ mod unknown;
 mod value;
 mod walk;
 
-pub use encode::{EncodeErrors, Mistake, Problem, encode};
+pub use encode::{EncodeErrors, Mistake, Problem, encode, encode_known};
 pub use schema::schema;
 pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};

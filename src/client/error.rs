@@ -27,6 +27,8 @@ pub enum Error {
         endpoint: Endpoint,
         /// The class of the failure.
         kind: Kind,
+        /// The code, as the runtime gave it.
+        code: Code,
         /// The runtime's own words.
         message: String,
     },
@@ -99,6 +101,21 @@ impl Error {
         }
     }
 
+    /// The same in grpc-go's words, for which scripts look that were written for crictl.
+    pub fn in_grpc_words(&self) -> Option<String> {
+        let (code, message) = match self {
+            Error::Status { code, message, .. } => (*code, message.as_str()),
+            Error::Deadline { .. } => (Code::DeadlineExceeded, "context deadline exceeded"),
+            Error::Connect { .. } | Error::OnlyOlder { .. } | Error::Decode { .. } => return None,
+        };
+        // tonic names the codes as Go does, but for one letter.
+        let name = match code {
+            Code::Cancelled => "Canceled".to_owned(),
+            code => format!("{code:?}"),
+        };
+        Some(format!("rpc error: code = {name} desc = {message}"))
+    }
+
     /// Whether trying again soon may help: the peer was busy or just starting.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -119,6 +136,7 @@ impl Error {
             rpc,
             endpoint: endpoint.clone(),
             kind: Kind::of(status),
+            code: status.code(),
             message: match status.message() {
                 "" => status.code().description().to_owned(),
                 message => message.to_owned(),

@@ -53,7 +53,8 @@ pub async fn run(args: &Checkpoint, session: &Session) -> Result<Exit, Error> {
         .hint("name a directory that exists"));
     }
     let client = session.client_that_acts().await?;
-    let containers = find::containers(client, &args.containers, Prefer::Running).await?;
+    let containers =
+        session.or_as_typed(find::containers(client, &args.containers, Prefer::Running).await?);
     let deadline = session.act_deadline();
     let location = |id: &str| location(&export, into, id);
     // What the runtime may take; without one that was chosen it decides itself.

@@ -58,6 +58,15 @@ enum What {
 /// # Errors
 /// Stdout cannot be written.
 pub fn run(args: &Completion, session: &Session) -> Result<Exit, Error> {
+    let name = match args.shell {
+        Shell::Bash => "bash",
+        Shell::Zsh => "zsh",
+        Shell::Fish => "fish",
+    };
+    if let Some(script) = session.dialect.completion(name) {
+        session.output.data(script.as_bytes())?;
+        return Ok(Exit::Success);
+    }
     let mut script = Vec::new();
     let mut parser = (session.parser)();
     let shell = match args.shell {

@@ -80,8 +80,10 @@ pub async fn run(args: &Create, session: &Session) -> Result<Exit, Error> {
         return schema.run(session);
     }
     let path = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
-    let config = input::container_config(&path(&args.container_config)).await?;
-    let sandbox = input::pod_sandbox_config(&path(&args.pod_config)).await?;
+    let config =
+        input::container_config(&path(&args.container_config), session.unknown_keys()).await?;
+    let sandbox =
+        input::pod_sandbox_config(&path(&args.pod_config), session.unknown_keys()).await?;
     let pulls = args.pulling.or(session.settings.pull_image_on_create);
     let client = session.client_that_acts().await?;
     let typed = args.pod.clone().unwrap_or_default();

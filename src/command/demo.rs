@@ -66,7 +66,7 @@ pub async fn run(args: &Demo, session: &Session) -> Result<Exit, Error> {
     };
     let host = fake::Host::demo()
         .map_err(|error| Error::failure("cannot start the demo").because(&error))?;
-    let mut on_demo = Session::new(settings, session.output, session.parser);
+    let mut on_demo = Session::new(settings, session.output, session.dialect, session.parser);
     on_demo.host_root = Some(host.root().to_owned());
     session
         .output

@@ -15,6 +15,7 @@ use super::session::Session;
 use super::streaming::{Carriage, Here, OURS, Said};
 use crate::client::{Client, Error as ClientError, Kind};
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::stream::keys::DetachKeys;
 use crate::stream::remote::{self, Ended, Local};
@@ -237,8 +238,17 @@ impl Task<'_> {
                 stderr,
                 exit,
             } = self.sync(id).await?;
-            self.session.output.data(&stdout)?;
-            self.session.output.raw(&stderr);
+            match self.session.dialect {
+                Dialect::Own => {
+                    self.session.output.data(&stdout)?;
+                    self.session.output.raw(&stderr);
+                }
+                // All of it on stdout, a line end behind each; what fails in scripts that look for one there.
+                Dialect::Crictl => {
+                    let text = [&stdout[..], b"\n", &stderr, b"\n"].concat();
+                    self.session.output.data(&text)?;
+                }
+            }
             return Ok(exit);
         }
         let here = Here {
@@ -356,11 +366,11 @@ impl Task<'_> {
     }
 
     fn timed_out(&self) -> Error {
-        Error::failure(format!(
-            "the command did not end within {:?}",
-            self.args.timeout
-        ))
-        .exiting(TIMED_OUT)
+        let message = match self.session.dialect {
+            Dialect::Own => format!("the command did not end within {:?}", self.args.timeout),
+            Dialect::Crictl => format!("command {:?} timed out", self.command.join(" ")),
+        };
+        Error::failure(message).exiting(TIMED_OUT)
     }
 
     fn exit(&self, outcome: Outcome) -> Result<Exit, Error> {

@@ -90,7 +90,11 @@ pub async fn run(args: &Images, session: &Session) -> Result<Exit, Error> {
             let reply = client.list_images(args.request()).await?;
             let mut listing = Listing::<Image>::read(reply.bytes());
             if let Some(name) = &args.name {
-                listing.retain(|image| filter::is_named(image, name));
+                let is_meant = |image: &Image| filter::is_named(image, name);
+                // A runtime may know an image by a name that only it can tell: then its choice holds for crictl.
+                if !session.dialect.is_crictl() || listing.rows().any(is_meant) {
+                    listing.retain(is_meant);
+                }
             }
             listing
                 .items

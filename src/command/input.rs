@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
+use super::session::Session;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::wire::{self, Typed};
 
@@ -20,12 +22,34 @@ const MOST: u64 = 4 * 1024 * 1024;
 /// How long a file may take, for example a pipe that nobody writes to.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What happens with a key that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownKeys {
+    /// It is a mistake.
+    Refuse,
+    /// It is left out, as crictl does: files are in use that have some.
+    Drop,
+}
+
+impl Session {
+    /// What happens with unknown keys of files.
+    pub fn unknown_keys(&self) -> UnknownKeys {
+        match self.dialect {
+            Dialect::Own => UnknownKeys::Refuse,
+            Dialect::Crictl => UnknownKeys::Drop,
+        }
+    }
+}
+
 /// Reads the configuration of a pod. A missing UID is made up, a missing name or namespace is an error.
 ///
 /// # Errors
 /// The file cannot be read or understood.
-pub async fn pod_sandbox_config(path: &Path) -> Result<cri::PodSandboxConfig, Error> {
-    let mut config: cri::PodSandboxConfig = message(path).await?;
+pub async fn pod_sandbox_config(
+    path: &Path,
+    unknown: UnknownKeys,
+) -> Result<cri::PodSandboxConfig, Error> {
+    let mut config: cri::PodSandboxConfig = message(path, unknown).await?;
     let metadata = config.metadata.get_or_insert_default();
     for (key, value) in [("name", &metadata.name), ("namespace", &metadata.namespace)] {
         if value.is_empty() {
@@ -43,8 +67,11 @@ pub async fn pod_sandbox_config(path: &Path) -> Result<cri::PodSandboxConfig, Er
 ///
 /// # Errors
 /// The file cannot be read or understood.
-pub async fn container_config(path: &Path) -> Result<cri::ContainerConfig, Error> {
-    let mut config: cri::ContainerConfig = message(path).await?;
+pub async fn container_config(
+    path: &Path,
+    unknown: UnknownKeys,
+) -> Result<cri::ContainerConfig, Error> {
+    let mut config: cri::ContainerConfig = message(path, unknown).await?;
     if config.metadata.get_or_insert_default().name.is_empty() {
         return Err(missing(path, "metadata.name"));
     }
@@ -63,7 +90,10 @@ fn missing(path: &Path, key: &str) -> Error {
 }
 
 /// Reads a message from a file; `-` is stdin.
-async fn message<T: Typed + prost::Message + Default>(path: &Path) -> Result<T, Error> {
+async fn message<T: Typed + prost::Message + Default>(
+    path: &Path,
+    unknown: UnknownKeys,
+) -> Result<T, Error> {
     let named = |message: &str| Error::usage(format!("{message} `{}`", path.display()));
     let text = read(path)
         .await
@@ -72,7 +102,11 @@ async fn message<T: Typed + prost::Message + Default>(path: &Path) -> Result<T, 
         Error::usage(format!("`{}` is neither JSON nor YAML", path.display()))
             .because(&io::Error::other(reason))
     })?;
-    let bytes = wire::encode(T::TYPE, &document).map_err(|wire::EncodeErrors(mistakes)| {
+    let encoded = match unknown {
+        UnknownKeys::Refuse => wire::encode(T::TYPE, &document),
+        UnknownKeys::Drop => wire::encode_known(T::TYPE, &document).map(|(bytes, _)| bytes),
+    };
+    let bytes = encoded.map_err(|wire::EncodeErrors(mistakes)| {
         mistakes.iter().fold(
             Error::usage(format!(
                 "`{}` is not a {}",
@@ -155,7 +189,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pod.yaml");
         std::fs::write(&path, text).unwrap();
-        pod_sandbox_config(&path).await
+        pod_sandbox_config(&path, UnknownKeys::Refuse).await
+    }
+
+    #[tokio::test]
+    async fn unknown_keys_are_left_out_for_crictl_and_other_mistakes_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pod.json");
+        let metadata = r#""metadata": {"name": "a", "namespace": "b", "uid": "u"}"#;
+        let text =
+            format!(r#"{{{metadata}, "resources": {{"cpu": {{"limits": 3}}}}, "hostname": "h"}}"#);
+        std::fs::write(&path, text).unwrap();
+        let config = pod_sandbox_config(&path, UnknownKeys::Drop).await.unwrap();
+        assert_eq!(config.hostname, "h");
+        std::fs::write(
+            &path,
+            format!(r#"{{{metadata}, "resources": 1, "hostname": 2}}"#),
+        )
+        .unwrap();
+        let error = pod_sandbox_config(&path, UnknownKeys::Drop)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.candidates(),
+            ["`hostname`: expected a string, found a number"]
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! One status RPC an object. What is inspected is named, or chosen by the filters of the list. An object that is not
 //! there does not hide the others: they are shown, and the exit code is 1.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use clap::Args;
@@ -119,6 +120,17 @@ where
     }
 }
 
+/// The runtime's own information at the end of a block, as Go prints a map: scripts look into it.
+fn add_info(block: &mut Block, shown: &Shown, info: &BTreeMap<String, String>) {
+    if !shown.quiet {
+        let pairs: Vec<String> = info
+            .iter()
+            .map(|(key, value)| format!("{key}:{value}"))
+            .collect();
+        block.line("Info", &format!("map[{}]", pairs.join(" ")));
+    }
+}
+
 /// The ids of what is to be inspected. What no list has is still asked for: the runtime has the last word on what exists.
 fn ids<T>(found: Vec<Found<T>>, id: impl Fn(T) -> String) -> Vec<Result<String, Error>> {
     let id = |found: Found<T>| match found {
@@ -138,8 +150,17 @@ fn status_of<T>(reply: &Reply<T>) -> Result<&[u8], Error> {
     }
 }
 
-/// Nothing was named, and the filters let nothing through.
-fn nothing(what: &str) -> Error {
-    Error::failure(format!("no {what} is named, and no {what} matches"))
-        .hint("`criscope ps -a` and `criscope pods` list what is there")
+/// Nothing was named, and the filters let nothing through: a failure, but none for crictl.
+fn nothing(session: &Session, what: &str, command: &str) -> Result<Exit, Error> {
+    let Some(help) = session.dialect.help(command) else {
+        return Err(
+            Error::failure(format!("no {what} is named, and no {what} matches"))
+                .hint("`criscope ps -a` and `criscope pods` list what is there"),
+        );
+    };
+    session.output.error(&Error::failure(
+        "No IDs provided or nothing found per filter",
+    ));
+    session.output.data(help.as_bytes())?;
+    Ok(Exit::Success)
 }

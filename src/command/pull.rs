@@ -19,6 +19,7 @@ use super::jsonschema::PodSchema;
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::settings::env;
 use credentials::Credentials;
@@ -93,7 +94,7 @@ pub async fn run(args: &Pull, session: &Session) -> Result<Exit, Error> {
         return schema.run(session);
     }
     let sandbox_config = match &args.pod_config {
-        Some(path) => Some(input::pod_sandbox_config(path).await?),
+        Some(path) => Some(input::pod_sandbox_config(path, session.unknown_keys()).await?),
         None => None,
     };
     let orders = Orders::new(&args.how, sandbox_config).await?;
@@ -185,7 +186,10 @@ impl Orders {
         match answer {
             Ok(answer) => Ok(answer.image_ref),
             Err(error) => Err(Error::from(error)
-                .while_doing(format!("cannot pull image {name}"))
+                .while_doing(match session.dialect {
+                    Dialect::Own => format!("cannot pull image {name}"),
+                    Dialect::Crictl => "pulling image".to_owned(),
+                })
                 .hint(format!(
                     "`criscope test-pull {name}` asks every registry on its way"
                 ))),

@@ -67,7 +67,7 @@ pub async fn run(args: &Remove, session: &Session) -> Result<Exit, Error> {
         super::select::name_pods(client, &mut listing).await?;
         let all: Vec<Container> = listing.items.into_iter().map(|item| item.row).collect();
         if all.is_empty() {
-            session.output.status("No containers to remove");
+            session.output.outcome("No containers to remove");
             return Ok(Exit::Success);
         }
         if !args.rehearsal.dry_run {
@@ -79,7 +79,7 @@ pub async fn run(args: &Remove, session: &Session) -> Result<Exit, Error> {
         }
         all.into_iter().map(Ok).collect()
     } else {
-        find::containers(client, &args.containers, Prefer::Nothing).await?
+        session.or_as_typed(find::containers(client, &args.containers, Prefer::Nothing).await?)
     };
     session
         .act(

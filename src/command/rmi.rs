@@ -13,6 +13,7 @@ use super::session::Session;
 use crate::client::Client;
 use crate::client::containerd::CRI_NAMESPACE;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::{Image, Listing};
 use crate::registry::image_ref::ImageRef;
@@ -88,7 +89,9 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
         .list_images(cri::ListImagesRequest::default())
         .await?;
     let images = Listing::<Image>::read(reply.bytes());
-    let guards = if args.force || args.untag {
+    // Only a prune is choosy in crictl's place.
+    let force = args.force || (session.dialect.is_crictl() && !args.prune);
+    let guards = if force || args.untag {
         Guards::none()
     } else {
         Guards::of(client, &images).await?
@@ -97,7 +100,7 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
     let doomed: Vec<Result<Doomed, Error>> = if sweeps {
         let free = args.unprotected(session, &images, &guards);
         if free.is_empty() {
-            session.output.status("No images to remove");
+            session.output.outcome("No images to remove");
             return Ok(Exit::Success);
         }
         if !args.rehearsal.dry_run {
@@ -116,10 +119,18 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
         free.into_iter().map(Ok).collect()
     } else {
         let mut seen = std::collections::BTreeSet::new();
-        args.images
-            .iter()
-            .map(|typed| {
-                let doomed = find(&images, typed)?;
+        let mut found = Vec::new();
+        for typed in &args.images {
+            found.push(match (find(&images, typed), session.dialect) {
+                // A runtime knows more names than its list shows.
+                (Err(_), Dialect::Crictl) => ask(client, typed).await,
+                (found, _) => found,
+            });
+        }
+        found
+            .into_iter()
+            .map(|doomed| {
+                let doomed = doomed?;
                 match guards.of_image(&doomed.image) {
                     Some(guard) => Err(refusal(&doomed, guard)),
                     None => Ok(doomed),
@@ -231,6 +242,26 @@ fn find(images: &Listing<Image>, typed: &str) -> Result<Doomed, Error> {
     }
 }
 
+/// The image that the runtime knows by a name that its list does not show.
+async fn ask(client: &Client, typed: &str) -> Result<Doomed, Error> {
+    let spec = cri::ImageSpec {
+        image: typed.to_owned(),
+        ..Default::default()
+    };
+    let request = cri::ImageStatusRequest {
+        image: Some(spec),
+        verbose: false,
+    };
+    let reply = client.image_status(request).await?;
+    match client.decode("ImageStatus", &reply)?.image {
+        Some(image) => Ok(Doomed {
+            image: Image::from(image),
+            name: Some(typed.to_owned()),
+        }),
+        None => Err(Error::failure(format!("no such image {typed}"))),
+    }
+}
+
 fn refusal(doomed: &Doomed, guard: &Guard) -> Error {
     Error::failure(format!("image {} stays: {guard}", doomed.description()))
         .hint("`--force` removes it all the same")
@@ -255,8 +286,13 @@ async fn remove(
             others.join(", ")
         ));
     }
+    let by_name = match session.dialect {
+        Dialect::Own => None,
+        // CRI-O takes off one name where it is given a name.
+        Dialect::Crictl => name.as_ref(),
+    };
     let spec = cri::ImageSpec {
-        image: image.id.clone(),
+        image: by_name.unwrap_or(&image.id).clone(),
         ..Default::default()
     };
     let request = cri::RemoveImageRequest {
@@ -270,7 +306,7 @@ async fn remove(
         verbose: false,
     };
     let reply = client.image_status(request).await?;
-    if client.decode("ImageStatus", &reply)?.image.is_some() {
+    if by_name.is_none() && client.decode("ImageStatus", &reply)?.image.is_some() {
         return Err(Error::failure(
             "the runtime reported success, but the image is still there",
         ));

@@ -10,6 +10,7 @@ use super::select::find::{self, Prefer};
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::{Listing, PodSandbox, PodSandboxState};
 
@@ -61,7 +62,7 @@ pub async fn run(args: &RemovePod, session: &Session) -> Result<Exit, Error> {
         let listing = Listing::<PodSandbox>::read(reply.bytes());
         let all: Vec<PodSandbox> = listing.items.into_iter().map(|item| item.row).collect();
         if all.is_empty() {
-            session.output.status("No pods to remove");
+            session.output.outcome("No pods to remove");
             return Ok(Exit::Success);
         }
         if !args.rehearsal.dry_run {
@@ -73,7 +74,7 @@ pub async fn run(args: &RemovePod, session: &Session) -> Result<Exit, Error> {
         }
         all.into_iter().map(Ok).collect()
     } else {
-        find::pods(client, &args.pods, Prefer::Nothing).await?
+        session.or_as_typed(find::pods(client, &args.pods, Prefer::Nothing).await?)
     };
     session
         .act(
@@ -108,7 +109,22 @@ impl RemovePod {
     ) -> Result<(), Error> {
         let deadline = Some(session.act_deadline());
         let id = &pod.id;
-        if !is_stopped(pod) {
+        // crictl asks, and fails where there is no such pod: what was typed may be in no list.
+        let stopped = match session.dialect {
+            Dialect::Own => is_stopped(pod),
+            Dialect::Crictl => {
+                let request = cri::PodSandboxStatusRequest {
+                    pod_sandbox_id: id.clone(),
+                    verbose: false,
+                };
+                let reply = client.pod_sandbox_status(request).await?;
+                let status = client.decode("PodSandboxStatus", &reply)?.status;
+                status.is_some_and(|status| {
+                    PodSandboxState::of(status.state) != PodSandboxState::Ready
+                })
+            }
+        };
+        if !stopped {
             if !self.force {
                 return Err(Error::failure(format!(
                     "pod sandbox \"{id}\" is running, please stop it first"

@@ -63,8 +63,10 @@ pub async fn run(args: &Run, session: &Session) -> Result<Exit, Error> {
         return schema.run(session);
     }
     let path = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
-    let config = input::container_config(&path(&args.container_config)).await?;
-    let sandbox = input::pod_sandbox_config(&path(&args.pod_config)).await?;
+    let config =
+        input::container_config(&path(&args.container_config), session.unknown_keys()).await?;
+    let sandbox =
+        input::pod_sandbox_config(&path(&args.pod_config), session.unknown_keys()).await?;
     let pulls = args.pulling.or(!session.settings.disable_pull_on_run);
     if args.rehearsal.dry_run {
         session.lines(&plan(&config, &sandbox, pulls))?;

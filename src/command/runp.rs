@@ -80,7 +80,7 @@ pub async fn run(args: &RunPod, session: &Session) -> Result<Exit, Error> {
         return schema.run(session);
     }
     let path = args.pod_config.clone().unwrap_or_default();
-    let config = input::pod_sandbox_config(&path).await?;
+    let config = input::pod_sandbox_config(&path, session.unknown_keys()).await?;
     if args.rehearsal.dry_run {
         session.lines(&[format!("would run pod {}", described(&config))])?;
         return Ok(Exit::Success);
@@ -108,7 +108,9 @@ pub async fn run_pod(
     how: &RunHow,
 ) -> Result<String, Error> {
     let wanted = PodMetadata::from(config.metadata.clone().unwrap_or_default());
-    if let Some(pod) = existing(client, &wanted).await? {
+    // crictl asks once and looks no further: a runtime that was too slow may hand out the pod when it is asked again.
+    let looks = !session.dialect.is_crictl();
+    if looks && let Some(pod) = existing(client, &wanted).await? {
         return Err(Error::failure(format!(
             "there is a pod {} already, with the same UID and attempt",
             pod.description()
@@ -129,7 +131,9 @@ pub async fn run_pod(
         biased;
         outcome = session.wait_for(&step, call) => outcome,
         () = session.interrupted() => {
-            forget(session, client, &wanted, LATE).await;
+            if looks {
+                forget(session, client, &wanted, LATE).await;
+            }
             return Err(Error::failure("interrupted"));
         }
     };
@@ -141,7 +145,9 @@ pub async fn run_pod(
                 Some(client::Kind::Deadline) => LATE,
                 _ => &[],
             };
-            forget(session, client, &wanted, late).await;
+            if looks {
+                forget(session, client, &wanted, late).await;
+            }
             let hint = cgroup_hint(client, &config, &error).await;
             Err(Error::from(error)
                 .while_doing(format!(

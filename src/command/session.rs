@@ -9,6 +9,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::args::{ListOutput, Watch};
 use crate::client::{Client, Options};
+use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::endpoint::discover::{Given, Source};
 use crate::error::{Error, Exit};
@@ -28,6 +29,8 @@ pub struct Session {
     pub settings: Settings,
     /// Where words go.
     pub output: Output,
+    /// As whom the program is called.
+    pub dialect: Dialect,
     /// The whole command line, for completion scripts and documentation.
     pub parser: fn() -> clap::Command,
     /// Where the files of the node are, if they are not those of this machine and no flag says otherwise.
@@ -49,10 +52,16 @@ impl Drop for Duty<'_> {
 
 impl Session {
     /// A session; nothing is opened yet.
-    pub fn new(settings: Settings, output: Output, parser: fn() -> clap::Command) -> Self {
+    pub fn new(
+        settings: Settings,
+        output: Output,
+        dialect: Dialect,
+        parser: fn() -> clap::Command,
+    ) -> Self {
         Self {
             settings,
             output,
+            dialect,
             parser,
             host_root: None,
             client: OnceCell::new(),
@@ -140,11 +149,17 @@ impl Session {
         }
         let discovery = self.discover(Effort::Quick, false).await?;
         if let Some(notice) = discovery.notice()
+            && !self.dialect.is_crictl()
             && (self.output.talks_to_terminal || discovery.is_ambiguous())
         {
             self.output.status(notice);
         }
-        for remark in &discovery.remarks {
+        // On success crictl's stderr is empty, apart from a complaint that nobody set an endpoint.
+        for remark in discovery
+            .remarks
+            .iter()
+            .filter(|_| !self.dialect.is_crictl())
+        {
             self.output.warning(remark);
         }
         if let Some(failure) = discovery.failure() {

@@ -36,7 +36,8 @@ pub struct Start {
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Start, session: &Session) -> Result<Exit, Error> {
     let client = session.client_that_acts().await?;
-    let containers = find::containers(client, &args.containers, Prefer::Created).await?;
+    let containers =
+        session.or_as_typed(find::containers(client, &args.containers, Prefer::Created).await?);
     let deadline = Some(session.act_deadline());
     session
         .act(

@@ -98,7 +98,7 @@ const WIDE: &[&Column<Row>] = &[
 /// A container is not there, the runtime cannot be asked, or stdout written.
 pub async fn run(args: &Stats, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
-    let wanted = args.wanted(client).await?;
+    let wanted = args.wanted(client, session).await?;
     let keep = |row: &Row| {
         args.all || row.percent.is_none_or(|p| p > 0.0) || row.stats.memory.is_some_and(|m| m > 0)
     };
@@ -115,9 +115,9 @@ pub async fn run(args: &Stats, session: &Session) -> Result<Exit, Error> {
 
 impl Stats {
     /// The ids of the containers that were named; none is all.
-    async fn wanted(&self, client: &Client) -> Result<BTreeSet<String>, Error> {
+    async fn wanted(&self, client: &Client, session: &Session) -> Result<BTreeSet<String>, Error> {
         let typed: Vec<String> = self.containers.iter().chain(&self.id).cloned().collect();
-        let found = find::containers(client, &typed, Prefer::Running).await?;
+        let found = session.or_as_typed(find::containers(client, &typed, Prefer::Running).await?);
         let ids: Result<BTreeSet<String>, _> = found
             .into_iter()
             .map(|found| found.map(|container| container.id))

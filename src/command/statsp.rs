@@ -95,7 +95,7 @@ fn network(row: &Row, which: fn((u64, u64)) -> u64) -> String {
 pub async fn run(args: &PodStatsOf, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
     let typed: Vec<String> = args.pods.iter().chain(&args.id).cloned().collect();
-    let found = find::pods(client, &typed, Prefer::Running).await?;
+    let found = session.or_as_typed(find::pods(client, &typed, Prefer::Running).await?);
     let wanted: Result<BTreeSet<String>, _> = found
         .into_iter()
         .map(|found| found.map(|pod| pod.id))

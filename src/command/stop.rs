@@ -12,6 +12,7 @@ use super::select::find::{self, Prefer};
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::{Container, Listing};
 
@@ -59,7 +60,10 @@ pub async fn run(args: &Stop, session: &Session) -> Result<Exit, Error> {
     let containers = if args.all {
         let running = running(client).await?;
         if running.is_empty() {
-            session.output.status("No containers to stop");
+            match session.dialect {
+                Dialect::Own => session.output.status("No containers to stop"),
+                Dialect::Crictl => session.lines(&["No running containers found.".to_owned()])?,
+            }
             return Ok(Exit::Success);
         }
         if !args.rehearsal.dry_run {
@@ -68,7 +72,7 @@ pub async fn run(args: &Stop, session: &Session) -> Result<Exit, Error> {
         }
         running.into_iter().map(Ok).collect()
     } else {
-        find::containers(client, &args.containers, Prefer::Running).await?
+        session.or_as_typed(find::containers(client, &args.containers, Prefer::Running).await?)
     };
     // The runtime counts in whole seconds; half a second to end is not none.
     let seconds = args.timeout.as_millis().div_ceil(1000);

@@ -36,7 +36,7 @@ pub struct StopPod {
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &StopPod, session: &Session) -> Result<Exit, Error> {
     let client = session.client_that_acts().await?;
-    let pods = find::pods(client, &args.pods, Prefer::Running).await?;
+    let pods = session.or_as_typed(find::pods(client, &args.pods, Prefer::Running).await?);
     let deadline = Some(session.act_deadline());
     session
         .act(

@@ -109,7 +109,8 @@ fn bytes(text: &str) -> Result<i64, String> {
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Update, session: &Session) -> Result<Exit, Error> {
     let client = session.client_that_acts().await?;
-    let containers = find::containers(client, &args.containers, Prefer::Running).await?;
+    let containers =
+        session.or_as_typed(find::containers(client, &args.containers, Prefer::Running).await?);
     let deadline = Some(session.act_deadline());
     session
         .act(

@@ -45,6 +45,6 @@ pub async fn run(args: &UpdateRuntimeConfig, session: &Session) -> Result<Exit, 
         runtime_config: Some(cri::RuntimeConfig { network_config }),
     };
     client.update_runtime_config(request).await?;
-    session.output.status("runtime config updated");
+    session.output.outcome("runtime config updated");
     Ok(Exit::Success)
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::sanitize;
+use super::{human, sanitize};
 use crate::error::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -21,6 +21,18 @@ pub struct Output {
     pub talks_to_terminal: bool,
     /// Whether talk that is not an error is left out.
     pub quiet: bool,
+    /// How talk is written.
+    pub manner: Manner,
+}
+
+/// How talk is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// For people: what went wrong, why, and what to do.
+    #[default]
+    Plain,
+    /// As crictl writes it, with logrus: one line each, and nothing at all where crictl says nothing.
+    Logrus,
 }
 
 impl Output {
@@ -30,6 +42,7 @@ impl Output {
             terminal: io::stdout().is_terminal(),
             talks_to_terminal: io::stderr().is_terminal(),
             quiet,
+            manner: Manner::Plain,
         }
     }
 
@@ -59,10 +72,19 @@ impl Output {
         self.data(bytes)
     }
 
-    /// Tells what is going on.
+    /// Tells what is going on. crictl tells nothing of the kind.
     pub fn status(&self, text: impl fmt::Display) {
-        if !self.quiet {
+        if !self.quiet && self.manner == Manner::Plain {
             self.talk(&format!("{}\n", sanitize::block(&text.to_string())));
+        }
+    }
+
+    /// Tells what came of it where that is no data; crictl tells that too.
+    pub fn outcome(&self, text: impl fmt::Display) {
+        match self.manner {
+            Manner::Plain => self.status(text),
+            Manner::Logrus if self.quiet => {}
+            Manner::Logrus => self.log(Level::Info, &text.to_string()),
         }
     }
 
@@ -73,13 +95,18 @@ impl Output {
 
     /// Tells what the user should know but did not ask for.
     pub fn warning(&self, text: impl fmt::Display) {
-        if !self.quiet {
-            self.labelled("warning", WARNING, &text.to_string());
+        match self.manner {
+            _ if self.quiet => {}
+            Manner::Plain => self.labelled("warning", WARNING, &text.to_string()),
+            Manner::Logrus => self.log(Level::Warning, &text.to_string()),
         }
     }
 
     /// Tells what went wrong, why, and what can be done.
     pub fn error(&self, error: &Error) {
+        if self.manner == Manner::Logrus {
+            return self.log_error(error);
+        }
         self.labelled("error", ERROR, error.message());
         for cause in error.causes() {
             self.talk(&format!("  cause: {}\n", sanitize::block(cause)));
@@ -99,9 +126,53 @@ impl Output {
         ));
     }
 
+    /// One line with everything in it; what may have been meant and what to do are lines of their own, the latter for
+    /// people only.
+    fn log_error(&self, error: &Error) {
+        self.log(Level::Error, &error.in_one_line());
+        for candidate in error.candidates() {
+            self.log(Level::Info, candidate);
+        }
+        if self.talks_to_terminal {
+            for hint in error.hints() {
+                self.log(Level::Info, hint);
+            }
+        }
+    }
+
+    fn log(&self, level: Level, text: &str) {
+        let line = if self.talks_to_terminal {
+            let (label, style) = match level {
+                Level::Error => ("ERRO", ERROR),
+                Level::Warning => ("WARN", WARNING),
+                Level::Info => ("INFO", HINT),
+            };
+            format!("{style}{label}{style:#}[0000] {}\n", sanitize::block(text))
+        } else {
+            let level = match level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Info => "info",
+            };
+            let now = jiff::Timestamp::now().as_second();
+            let time = human::rfc3339(now.saturating_mul(1_000_000_000));
+            // Debug quotes as Go's %q does, control characters included.
+            format!("time=\"{time}\" level={level} msg={text:?}\n")
+        };
+        self.talk(&line);
+    }
+
     /// Colours are taken out where they would disturb: no terminal, NO_COLOR, TERM=dumb.
     fn talk(&self, text: &str) {
         // Nobody is left to be told that stderr is closed.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }
+}
+
+/// How grave a line of the log is.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    Error,
+    Warning,
+    Info,
 }

@@ -30,6 +30,24 @@ pub fn encode(ty: &MessageType, document: &Value) -> Result<Vec<u8>, EncodeError
     }
 }
 
+/// The same without the keys that the message does not have, which are named beside the bytes.
+///
+/// # Errors
+/// Any other mistake.
+pub fn encode_known(
+    ty: &MessageType,
+    document: &Value,
+) -> Result<(Vec<u8>, Vec<Mistake>), EncodeErrors> {
+    let mut encoder = Encoder::default();
+    let bytes = encoder.message(ty, document);
+    let is_unknown = |mistake: &Mistake| matches!(mistake.problem, Problem::UnknownKey { .. });
+    let (unknown, other): (Vec<_>, Vec<_>) = encoder.mistakes.into_iter().partition(is_unknown);
+    match other.is_empty() {
+        true => Ok((bytes, unknown)),
+        false => Err(EncodeErrors(other)),
+    }
+}
+
 /// Goes on after a mistake, with what is left of the document.
 #[derive(Default)]
 struct Encoder {

@@ -17,6 +17,7 @@ mod attach;
 mod captures;
 mod check;
 mod cli;
+mod crictl;
 mod doctor;
 mod doctor_files;
 mod endpoints;

@@ -26,7 +26,8 @@ impl Session {
         verb: &Verb,
         plan: &[String],
     ) -> Result<(), Error> {
-        if consent.yes || plan.is_empty() {
+        // crictl does not ask, and scripts rely on it.
+        if consent.yes || plan.is_empty() || self.dialect.is_crictl() {
             return Ok(());
         }
         let many = if plan.len() == 1 { "" } else { "s" };

@@ -5,9 +5,10 @@ use clap::Args;
 use super::super::select::ContainerFilter;
 use super::super::select::find::{self, Prefer};
 use super::super::session::Session;
-use super::{Inspected, Shown, ids, nothing, show, status_of};
+use super::{Inspected, Shown, add_info, ids, nothing, show, status_of};
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::ContainerState;
 use crate::render::inspection::{self, Unset};
@@ -55,15 +56,20 @@ pub async fn run(args: &Inspect, session: &Session) -> Result<Exit, Error> {
         ids(found, |container| container.id)
     };
     if ids.is_empty() {
-        return Err(nothing("container"));
+        return nothing(session, "container", "inspect");
     }
     show(session, &args.shown, ids, async |id| {
-        look(client, id, &args.shown).await
+        look(client, session, id, &args.shown).await
     })
     .await
 }
 
-async fn look(client: &Client, id: String, shown: &Shown) -> Result<Inspected, Error> {
+async fn look(
+    client: &Client,
+    session: &Session,
+    id: String,
+    shown: &Shown,
+) -> Result<Inspected, Error> {
     let request = cri::ContainerStatusRequest {
         container_id: id,
         verbose: !shown.quiet,
@@ -77,10 +83,49 @@ async fn look(client: &Client, id: String, shown: &Shown) -> Result<Inspected, E
         Unset::Null,
     )
     .map_err(structured::Error::from)?;
-    Ok(Inspected {
-        document,
-        block: block(&response.status.unwrap_or_default()),
-    })
+    let status = response.status.unwrap_or_default();
+    let block = match session.dialect {
+        Dialect::Own => block(&status),
+        Dialect::Crictl => {
+            let mut block = crictl_s_block(&status, session.now());
+            add_info(&mut block, shown, &response.info);
+            block
+        }
+    };
+    Ok(Inspected { document, block })
+}
+
+/// The block in crictl's words.
+fn crictl_s_block(status: &cri::ContainerStatus, now: i64) -> Block {
+    let mut block = Block::default();
+    block.line("ID", &status.id);
+    if let Some(metadata) = &status.metadata {
+        if !metadata.name.is_empty() {
+            block.line("Name", &metadata.name);
+        }
+        if metadata.attempt != 0 {
+            block.line("Attempt", &metadata.attempt.to_string());
+        }
+    }
+    let state = ContainerState::of(status.state);
+    let name = match cri::ContainerState::try_from(status.state) {
+        Ok(state) => state.as_str_name().to_owned(),
+        Err(_) => status.state.to_string(),
+    };
+    block.line("State", &name);
+    block.line("Created", &human::ago(status.created_at, now));
+    if state != ContainerState::Created {
+        block.line("Started", &human::ago(status.started_at, now));
+    }
+    if state == ContainerState::Exited {
+        if status.finished_at > 0 {
+            block.line("Finished", &human::ago(status.finished_at, now));
+        }
+        block.line("Exit Code", &status.exit_code.to_string());
+    }
+    block.map("Labels", &status.labels);
+    block.map("Annotations", &status.annotations);
+    block
 }
 
 fn block(status: &cri::ContainerStatus) -> Block {

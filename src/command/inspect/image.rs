@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::super::images::filter;
 use super::super::session::Session;
-use super::{Inspected, Shown, nothing, show, status_of};
+use super::{Inspected, Shown, add_info, nothing, show, status_of};
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -43,17 +43,19 @@ pub struct InspectImage {
 /// An image is not there, or the runtime cannot be asked.
 pub async fn run(args: &InspectImage, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
-    let ids = if args.ids.is_empty() && (args.name.is_some() || !args.filters.is_empty()) {
+    // For crictl no name and no condition means every image.
+    let chooses = args.name.is_some() || !args.filters.is_empty() || session.dialect.is_crictl();
+    let ids = if args.ids.is_empty() && chooses {
         args.chosen(client).await?
     } else {
         args.ids.clone()
     };
     if ids.is_empty() {
-        return Err(nothing("image"));
+        return nothing(session, "image", "inspecti");
     }
     let ids = ids.into_iter().map(Ok).collect();
     show(session, &args.shown, ids, async |id| {
-        look(client, id, &args.shown).await
+        look(client, session, id, &args.shown).await
     })
     .await
 }
@@ -74,7 +76,12 @@ impl InspectImage {
     }
 }
 
-async fn look(client: &Client, name: String, shown: &Shown) -> Result<Inspected, Error> {
+async fn look(
+    client: &Client,
+    session: &Session,
+    name: String,
+    shown: &Shown,
+) -> Result<Inspected, Error> {
     let image = cri::ImageSpec {
         image: name.clone(),
         ..Default::default()
@@ -97,10 +104,11 @@ async fn look(client: &Client, name: String, shown: &Shown) -> Result<Inspected,
         Unset::Omit,
     )
     .map_err(structured::Error::from)?;
-    Ok(Inspected {
-        document,
-        block: block(&Image::from(image)),
-    })
+    let mut block = block(&Image::from(image));
+    if session.dialect.is_crictl() {
+        add_info(&mut block, shown, &response.info);
+    }
+    Ok(Inspected { document, block })
 }
 
 fn block(image: &Image) -> Block {

@@ -5,9 +5,10 @@ use clap::Args;
 use super::super::select::PodFilter;
 use super::super::select::find::{self, Prefer};
 use super::super::session::Session;
-use super::{Inspected, Shown, ids, nothing, show, status_of};
+use super::{Inspected, Shown, add_info, ids, nothing, show, status_of};
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::PodSandboxState;
 use crate::render::inspection::{self, Unset};
@@ -52,15 +53,20 @@ pub async fn run(args: &InspectPod, session: &Session) -> Result<Exit, Error> {
         ids(found, |pod| pod.id)
     };
     if ids.is_empty() {
-        return Err(nothing("pod"));
+        return nothing(session, "pod", "inspectp");
     }
     show(session, &args.shown, ids, async |id| {
-        look(client, id, &args.shown).await
+        look(client, session, id, &args.shown).await
     })
     .await
 }
 
-async fn look(client: &Client, id: String, shown: &Shown) -> Result<Inspected, Error> {
+async fn look(
+    client: &Client,
+    session: &Session,
+    id: String,
+    shown: &Shown,
+) -> Result<Inspected, Error> {
     let request = cri::PodSandboxStatusRequest {
         pod_sandbox_id: id,
         verbose: !shown.quiet,
@@ -74,10 +80,49 @@ async fn look(client: &Client, id: String, shown: &Shown) -> Result<Inspected, E
         Unset::Null,
     )
     .map_err(structured::Error::from)?;
-    Ok(Inspected {
-        document,
-        block: block(&response.status.unwrap_or_default()),
-    })
+    let status = response.status.unwrap_or_default();
+    let block = match session.dialect {
+        Dialect::Own => block(&status),
+        Dialect::Crictl => {
+            let mut block = crictl_s_block(&status);
+            add_info(&mut block, shown, &response.info);
+            block
+        }
+    };
+    Ok(Inspected { document, block })
+}
+
+/// The block in crictl's words.
+fn crictl_s_block(status: &cri::PodSandboxStatus) -> Block {
+    let mut block = Block::default();
+    block.line("ID", &status.id);
+    if let Some(metadata) = &status.metadata {
+        for (key, value) in [
+            ("Name", &metadata.name),
+            ("UID", &metadata.uid),
+            ("Namespace", &metadata.namespace),
+        ] {
+            if !value.is_empty() {
+                block.line(key, value);
+            }
+        }
+        block.line("Attempt", &metadata.attempt.to_string());
+    }
+    let name = match cri::PodSandboxState::try_from(status.state) {
+        Ok(state) => state.as_str_name().to_owned(),
+        Err(_) => status.state.to_string(),
+    };
+    block.line("Status", &name);
+    block.line("Created", &human::timestamp(status.created_at));
+    if let Some(network) = &status.network {
+        block.line("IP Addresses", &network.ip);
+        for ip in &network.additional_ips {
+            block.line("Additional IP", &ip.ip);
+        }
+    }
+    block.map("Labels", &status.labels);
+    block.map("Annotations", &status.annotations);
+    block
 }
 
 fn block(status: &cri::PodSandboxStatus) -> Block {

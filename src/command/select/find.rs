@@ -4,6 +4,7 @@
 //! The runtime lists once and the choice is made here: a runtime answers an ambiguous beginning of an id with an empty
 //! list or an error, and never with the candidates.
 
+use super::super::session::Session;
 use crate::client::Client;
 use crate::cri;
 use crate::error::Error;
@@ -89,27 +90,47 @@ pub type Found<T> = Result<T, Unfound>;
 
 /// How what was typed fits, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
+pub enum Fit {
+    /// The whole id.
     Id,
+    /// Namespace and names.
     Path,
+    /// The name alone.
     Name,
+    /// The beginning of the id.
     Beginning,
 }
 
 /// Something that can be chosen by what is typed.
-trait Choice {
+pub trait Choice {
+    /// The word for it.
     const WHAT: &'static str;
+    /// One of which only the id is known.
+    fn of_id(id: &str) -> Self;
+    /// Its id.
     fn id(&self) -> &str;
     /// `namespace/pod/container` or `namespace/pod`.
     fn path(&self) -> String;
+    /// How what was typed fits.
     fn fit(&self, typed: &str) -> Option<Fit>;
+    /// Whether it is the one among several attempts.
     fn is_preferred(&self, prefer: Prefer) -> bool;
+    /// When it was made.
     fn created_at(&self) -> i64;
+    /// What it is doing.
     fn state(&self) -> String;
 }
 
 impl Choice for Container {
     const WHAT: &'static str = "container";
+
+    fn of_id(id: &str) -> Self {
+        let id = id.to_owned();
+        Self::from(cri::Container {
+            id,
+            ..Default::default()
+        })
+    }
 
     fn id(&self) -> &str {
         &self.id
@@ -158,6 +179,14 @@ impl Choice for Container {
 
 impl Choice for PodSandbox {
     const WHAT: &'static str = "pod";
+
+    fn of_id(id: &str) -> Self {
+        let id = id.to_owned();
+        Self::from(cri::PodSandbox {
+            id,
+            ..Default::default()
+        })
+    }
 
     fn id(&self) -> &str {
         &self.id
@@ -289,6 +318,20 @@ pub async fn pod(client: &Client, typed: &str, prefer: Prefer) -> Result<PodSand
     let mut found = pods(client, &typed, prefer).await?;
     let none = || Err(Unfound::new::<PodSandbox>(&typed[0], &[]));
     Ok(found.pop().unwrap_or_else(none)?)
+}
+
+impl Session {
+    /// In crictl's place what no list has is handed to the runtime as it was typed: stopping a pod that is gone is no
+    /// failure there.
+    pub fn or_as_typed<T: Choice>(&self, found: Vec<Found<T>>) -> Vec<Found<T>> {
+        let as_typed = |found: Found<T>| match found {
+            Err(unfound) if self.dialect.is_crictl() && unfound.candidates.is_empty() => {
+                Ok(T::of_id(&unfound.typed))
+            }
+            found => found,
+        };
+        found.into_iter().map(as_typed).collect()
+    }
 }
 
 /// Whether this is an id as runtimes make them: 64 hexadecimal digits.

@@ -1,0 +1,636 @@
+//! What is said to crictl, turned into arguments of ours, or answered here where crictl answers with help or an error
+//! before it does anything.
+
+use std::ffi::OsString;
+
+use super::arguments::{Misuse, Read, read};
+use super::words::{Answer, Command, Flag, Formats, GLOBAL, Kind, Other, Ours};
+use super::{VERSION, help, words};
+use crate::error::Exit;
+
+/// What becomes of what is said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Run this, in our words; the first is the name of the program.
+    Run {
+        /// The arguments.
+        arguments: Vec<OsString>,
+        /// The name of the command.
+        command: &'static str,
+    },
+    /// There is nothing to run.
+    Say(Said),
+}
+
+/// An answer without a runtime.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    /// For stdout.
+    pub stdout: String,
+    /// An error, if it is one.
+    pub error: Option<String>,
+    /// How the process ends.
+    pub exit: Exit,
+}
+
+impl Said {
+    fn help(text: String) -> Self {
+        Self {
+            stdout: text,
+            error: None,
+            exit: Exit::Success,
+        }
+    }
+
+    fn error(message: impl Into<String>) -> Self {
+        Self {
+            stdout: String::new(),
+            error: Some(message.into()),
+            exit: Exit::Failure,
+        }
+    }
+
+    fn misuse(misuse: &Misuse, help: &str) -> Self {
+        Self {
+            stdout: format!("Incorrect Usage: {misuse}\n\n{help}"),
+            error: Some(misuse.to_string()),
+            exit: Exit::Failure,
+        }
+    }
+}
+
+/// Turns what is said to crictl, without its name.
+pub fn turn(said: &[OsString]) -> Turned {
+    match turned(said) {
+        Ok(turned) => turned,
+        Err(said) => Turned::Say(said),
+    }
+}
+
+fn turned(said: &[OsString]) -> Result<Turned, Said> {
+    let mut global =
+        read(GLOBAL, false, said).map_err(|misuse| Said::misuse(&misuse, &help::of_crictl()))?;
+    if global.is_on("help") {
+        return Err(Said::help(help::of_crictl()));
+    }
+    if global.is_on("version") {
+        return Err(Said::help(format!("crictl version {VERSION}\n")));
+    }
+    let Some((name, rest)) = global.operands.split_first() else {
+        return Err(Said::help(help::of_crictl()));
+    };
+    let name = name.to_string_lossy();
+    if matches!(&*name, "help" | "h") {
+        return Err(help_about(rest));
+    }
+    let Some(command) = words::command(&name) else {
+        return Err(no_topic(&name));
+    };
+    let read = read(command.flags, command.bundles, rest)
+        .map_err(|misuse| Said::misuse(&misuse, &help::of_command(command)))?;
+    if read.is_on("help") {
+        return Err(Said::help(help::of_command(command)));
+    }
+    global.given.retain(|given| match given.flag.name() {
+        // Set to nothing it is a mistake, which is told later.
+        "runtime-endpoint" | "tracing-sampling-rate-per-million" => true,
+        _ => is_said(command, given.flag, &given.value),
+    });
+    let mut arguments: Vec<OsString> = vec!["crictl".into()];
+    hand_over(&mut arguments, &global);
+    arguments.push(command.name.into());
+    // Behind `exec` stands a command of the container's, which may be called anything.
+    let first = read.operands.first().map(|first| first.to_string_lossy());
+    match first.as_deref() {
+        Some("help" | "h") if command.name != "exec" => {
+            return Err(Said::help(help::of_command(command)));
+        }
+        Some(first) => {
+            let below = command
+                .below
+                .iter()
+                .find(|below| below.name == first || below.aliases.contains(&first));
+            if let Some(below) = below {
+                below_command(&mut arguments, command, below, &read.operands[1..])?;
+                return Ok(Turned::Run {
+                    arguments,
+                    command: command.name,
+                });
+            }
+        }
+        None => {}
+    }
+    let read = adjusted(command, read)?;
+    hand_over(&mut arguments, &read);
+    if !read.operands.is_empty() {
+        arguments.push("--".into());
+        arguments.extend(read.operands);
+    }
+    Ok(Turned::Run {
+        arguments,
+        command: command.name,
+    })
+}
+
+/// `crictl help [COMMAND]`.
+fn help_about(rest: &[OsString]) -> Said {
+    let Some(name) = rest.first().map(|name| name.to_string_lossy()) else {
+        return Said::help(help::of_crictl());
+    };
+    match words::command(&name) {
+        Some(command) => Said::help(help::of_command(command)),
+        None => no_topic(&name),
+    }
+}
+
+fn no_topic(name: &str) -> Said {
+    Said {
+        stdout: String::new(),
+        error: Some(format!("No help topic for '{name}'")),
+        exit: Exit::Undetermined,
+    }
+}
+
+fn below_command(
+    arguments: &mut Vec<OsString>,
+    command: &'static Command,
+    below: &'static Command,
+    rest: &[OsString],
+) -> Result<(), Said> {
+    let help = || help::of_below(command, below);
+    let read =
+        read(below.flags, below.bundles, rest).map_err(|misuse| Said::misuse(&misuse, &help()))?;
+    let lacks_choice = !below.flags.is_empty() && read.given.is_empty();
+    if read.is_on("help") || lacks_choice {
+        return Err(Said::help(help()));
+    }
+    arguments.push(below.name.into());
+    hand_over(arguments, &read);
+    Ok(())
+}
+
+/// Appends flags as ours.
+fn hand_over(arguments: &mut Vec<OsString>, read: &Read) {
+    for given in &read.given {
+        let name = match given.flag.ours {
+            Ours::Same => given.flag.name(),
+            Ours::Called(name) => name,
+            Ours::Nothing => continue,
+        };
+        match given.flag.kind {
+            // Of a switch that is given twice the last one counts.
+            Kind::Switch => {
+                let flag = OsString::from(format!("--{name}"));
+                if read.is_on(given.flag.name()) && !arguments.contains(&flag) {
+                    arguments.push(flag);
+                }
+            }
+            _ => arguments.push(format!("--{name}={}", given.value).into()),
+        }
+    }
+}
+
+/// What crictl says or leaves out before it asks a runtime anything.
+fn adjusted(command: &'static Command, mut read: Read) -> Result<Read, Said> {
+    sweep(command, &mut read)?;
+    count_operands(command, &read)?;
+    if matches!(command.name, "pull" | "create" | "run") {
+        credentials(&mut read)?;
+    }
+    match command.name {
+        "checkpoint" if read.last("export").unwrap_or_default().is_empty() => {
+            return Err(Said::error(
+                "cannot checkpoint a container without specifying the checkpoint destination. \
+                 Use --export=/path/to/checkpoint.tar",
+            ));
+        }
+        "completion" => shell(&read)?,
+        "config" if read.given.is_empty() && read.operands.is_empty() => {
+            return Err(Said::help(help::of_command(command)));
+        }
+        "create" | "run" if read.is_on("no-pull") && read.is_on("with-pull") => {
+            return Err(Said::error("conflict: no-pull and with-pull are both set"));
+        }
+        "events" => template_of_events(&read)?,
+        "exec" => exec(command, &mut read)?,
+        // `--id` beats the operand.
+        "stats" | "statsp" if !read.last("id").unwrap_or_default().is_empty() => {
+            read.operands.clear();
+        }
+        // Nothing to change is a request that changes nothing.
+        "update" if read.given.is_empty() => zero(command, &mut read, "memory"),
+        "update-runtime-config" if read.given.is_empty() => {
+            return Err(Said::help(help::of_command(command)));
+        }
+        _ => {}
+    }
+    states(command, &read)?;
+    pairs(&read)?;
+    output(command, &mut read)?;
+    read.given
+        .retain(|given| is_said(command, given.flag, &given.value));
+    for given in &mut read.given {
+        let is_pattern = matches!(given.flag.name(), "name" | "namespace");
+        // Among ours `=NAME` is a name and no pattern.
+        if is_pattern && command.name != "inspecti" && given.value.starts_with('=') {
+            given.value.replace_range(..1, "[=]");
+        }
+    }
+    Ok(read)
+}
+
+/// A name, whose password is asked for, beats the other two, and they exclude each other.
+fn credentials(read: &mut Read) -> Result<(), Said> {
+    let is_said = |name: &str| read.last(name).is_some_and(|value| !value.is_empty());
+    if is_said("username") {
+        read.given
+            .retain(|given| !matches!(given.flag.name(), "creds" | "auth"));
+    } else if is_said("creds") && is_said("auth") {
+        return Err(Said::error("both `--creds` and `--auth` are specified"));
+    }
+    Ok(())
+}
+
+/// `-a` and its kin: what is taken then.
+fn sweep(command: &'static Command, read: &mut Read) -> Result<(), Said> {
+    let (all, prune) = (read.is_on("all"), read.is_on("prune"));
+    match command.name {
+        "stop" if all && !read.operands.is_empty() => {
+            return Err(Said::error(
+                "cannot specify CONTAINER-ID(s) when using --all",
+            ));
+        }
+        "rm" | "rmp" if all => read.operands.clear(),
+        "rmi" if all || prune => {
+            read.operands.clear();
+            if prune {
+                read.given.retain(|given| given.flag.name() != "all");
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn count_operands(command: &'static Command, read: &Read) -> Result<(), Said> {
+    let rule = command.operands;
+    let count = read.operands.len();
+    let sweeps = matches!(command.name, "rm" | "rmi" | "rmp" | "stop")
+        && (read.is_on("all") || read.is_on("prune"));
+    let answer = match count {
+        _ if count < rule.least && !sweeps => rule.lacking,
+        _ if count > rule.most => rule.excess,
+        _ => return Ok(()),
+    };
+    match answer {
+        Answer::Help => Err(Said::help(help::of_command(command))),
+        Answer::Error(message) => Err(Said::error(message)),
+        Answer::Ignore => Ok(()),
+    }
+}
+
+fn shell(read: &Read) -> Result<(), Said> {
+    match read.operands.first().map(|shell| shell.to_string_lossy()) {
+        None => Ok(()),
+        Some(shell) if matches!(&*shell, "bash" | "zsh" | "fish") => Ok(()),
+        Some(_) => Err(Said::error("only bash, zsh or fish are supported")),
+    }
+}
+
+fn template_of_events(read: &Read) -> Result<(), Said> {
+    let format = read.last("output").unwrap_or("json");
+    let has_template = !read.last("template").unwrap_or_default().is_empty();
+    if has_template && matches!(format, "json" | "yaml") {
+        return Err(Said::error(format!(
+            "template can't be used with {format:?} format"
+        )));
+    }
+    Ok(())
+}
+
+fn exec(command: &'static Command, read: &mut Read) -> Result<(), Said> {
+    const FILTERS: [&str; 7] = ["name", "pod", "image", "state", "label", "latest", "last"];
+    let by_filter = FILTERS.iter().any(|name| read.has(name));
+    if !by_filter && read.operands.len() < 2 {
+        return Err(Said::help(help::of_command(command)));
+    }
+    // Without a stream there is neither an input nor a terminal.
+    if read.is_on("sync") {
+        read.given
+            .retain(|given| !matches!(given.flag.name(), "tty" | "interactive"));
+    }
+    Ok(())
+}
+
+fn zero(command: &'static Command, read: &mut Read, name: &str) {
+    let flag = command.flags.iter().find(|flag| flag.name() == name);
+    read.given.extend(flag.map(|flag| super::arguments::Given {
+        flag,
+        value: "0".to_owned(),
+    }));
+}
+
+fn states(command: &'static Command, read: &Read) -> Result<(), Said> {
+    let Some(state) = read.last("state").filter(|state| !state.is_empty()) else {
+        return Ok(());
+    };
+    let (known, message): (&[&str], _) = match command.name {
+        "pods" | "inspectp" => (
+            &["ready", "notready"],
+            "--state should be ready or notready",
+        ),
+        _ => (
+            &["created", "running", "exited", "unknown"],
+            "--state should be one of created, running, exited or unknown",
+        ),
+    };
+    if known.contains(&state.to_ascii_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(Said::error(message))
+    }
+}
+
+/// Labels and annotations have exactly one `=`.
+fn pairs(read: &Read) -> Result<(), Said> {
+    let lists = read
+        .given
+        .iter()
+        .filter(|given| matches!(given.flag.name(), "label" | "annotation"));
+    for pair in lists.flat_map(|given| given.value.split(',')) {
+        if pair.matches('=').count() != 1 {
+            return Err(Said::error(format!("incorrectly specified label: {pair}")));
+        }
+    }
+    Ok(())
+}
+
+fn output(command: &'static Command, read: &mut Read) -> Result<(), Said> {
+    let Some(Formats { known, other }) = command.formats else {
+        return Ok(());
+    };
+    let format = read.last("output").unwrap_or_default().to_owned();
+    if !format.is_empty() && !known.contains(&format.as_str()) {
+        match other {
+            Other::Table => read.given.retain(|given| given.flag.name() != "output"),
+            Other::Help => return Err(Said::help(help::of_command(command))),
+            Other::Error(message) => {
+                return Err(Said::error(message.replace('%', &format!("{format:?}"))));
+            }
+        }
+    }
+    // A template is looked at only where it is asked for; asked for and not given it is an empty one.
+    if format != "go-template" {
+        read.given.retain(|given| given.flag.name() != "template");
+    } else if !read.has("template") {
+        let flag = command.flags.iter().find(|flag| flag.name() == "template");
+        read.given.extend(flag.map(|flag| super::arguments::Given {
+            flag,
+            value: String::new(),
+        }));
+    }
+    Ok(())
+}
+
+/// Whether a value says anything: what is empty, and numbers that stand for "no limit", do not.
+fn is_said(command: &'static Command, flag: &Flag, value: &str) -> bool {
+    match flag.kind {
+        Kind::Text => !value.is_empty() || matches!(flag.name(), "template" | "pod-cidr" | "get"),
+        Kind::List => !value.is_empty(),
+        Kind::Span => is_positive(value),
+        Kind::Whole => match (command.name, flag.name()) {
+            ("update", _) => true,
+            ("logs", "tail" | "limit-bytes") => !value.starts_with('-'),
+            _ => is_positive(value),
+        },
+        Kind::Switch => true,
+    }
+}
+
+fn is_positive(number: &str) -> bool {
+    !number.starts_with('-') && number.bytes().any(|b| matches!(b, b'1'..=b'9'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(arguments: &str) -> Turned {
+        let arguments: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
+        turn(&arguments)
+    }
+
+    #[test]
+    fn what_can_be_run_is_said_in_our_words() {
+        #[track_caller]
+        fn case(arguments: &str, expected: &str) {
+            match said(arguments) {
+                Turned::Run {
+                    arguments: found, ..
+                } => {
+                    let found: Vec<&str> = found.iter().filter_map(|a| a.to_str()).collect();
+                    assert_eq!(found[1..].join(" "), expected, "{arguments}");
+                }
+                Turned::Say(said) => panic!("{arguments}: {said:?}"),
+            }
+        }
+        case("ps -aq", "ps --all --quiet");
+        case(
+            "-r unix:///a.sock -t 10s -D ps",
+            "--runtime-endpoint=unix:///a.sock --rpc-timeout=10s --debug ps",
+        );
+        case(
+            "-c f -i unix:///i --timeout=0 images",
+            "--config=f --image-endpoint=unix:///i images",
+        );
+        case("--runtime-endpoint= ps", "--runtime-endpoint= ps");
+        case("--max-retries 0 version", "version");
+        case("image -q nginx", "images --quiet -- nginx");
+        case("img -o nonsense", "images");
+        case("inspect -o= abc -o yaml", "inspect -- abc -o yaml");
+        case(
+            "ps --label a=b --label c=d,e=f",
+            "ps --label=a=b --label=c=d,e=f",
+        );
+        case("ps --name =x --all=false -n -1", "ps --name=[=]x");
+        case(
+            "inspect -output go-template x",
+            "inspect --output=go-template --template= -- x",
+        );
+        case("pods extra", "pods -- extra");
+        case(
+            "exec -it x sh -c help",
+            "exec --interactive --tty -- x sh -c help",
+        );
+        case("exec -s -t x help", "exec --sync -- x help");
+        case("exec --name web uptime", "exec --name=web -- uptime");
+        case("rmi -a -q", "rmi --prune");
+        case("rm -fa x", "rm --force --all");
+        case("stop -t -5 x", "stop -- x");
+        case("stop -t 10 x", "stop --timeout=10 -- x");
+        case("stats --id a b", "stats --id=a");
+        case("update x", "update --memory=0 -- x");
+        case("update --cpu-quota -1 x", "update --cpu-quota=-1 -- x");
+        case(
+            "update-runtime-config --pod-cidr=",
+            "update-runtime-config --pod-cidr=",
+        );
+        case("pull js", "pull jsonschema");
+        case("run jsonschema -pc", "run jsonschema --pod --container");
+        case("logs --tail -1 -p x", "logs --previous -- x");
+        case("pull --creds a:b -u c x", "pull --username=c -- x");
+        case("create -T 5s p c s", "create --cancel-timeout=5s -- p c s");
+    }
+
+    #[test]
+    fn misuse_is_mostly_help_and_success() {
+        #[track_caller]
+        fn case(arguments: &str, stdout: &str, error: Option<&str>, exit: u8) {
+            match said(arguments) {
+                Turned::Say(said) => {
+                    assert!(said.stdout.contains(stdout), "{arguments}: {said:?}");
+                    assert_eq!(
+                        said.stdout.is_empty(),
+                        stdout.is_empty(),
+                        "{arguments}: {said:?}"
+                    );
+                    assert_eq!(said.error.as_deref(), error, "{arguments}");
+                    assert_eq!(said.exit.code(), exit, "{arguments}");
+                }
+                Turned::Run {
+                    arguments: found, ..
+                } => panic!("{arguments}: {found:?}"),
+            }
+        }
+        let headline = "crictl - client for CRI";
+        for arguments in ["", "help", "h", "--help", "-h", "-D -h"] {
+            case(arguments, headline, None, 0);
+        }
+        case("--version", "crictl version v1.36.0\n", None, 0);
+        case("-v", "crictl version v1.36.0\n", None, 0);
+        case(
+            "--invalid",
+            headline,
+            Some("flag provided but not defined: -invalid"),
+            1,
+        );
+        case(
+            "-t 5 ps",
+            headline,
+            Some("invalid value \"5\" for flag -t: parse error"),
+            1,
+        );
+        case(
+            "ps --invalid",
+            "crictl ps - ",
+            Some("flag provided but not defined: -invalid"),
+            1,
+        );
+        case("podz", "", Some("No help topic for 'podz'"), 3);
+        case("help podz", "", Some("No help topic for 'podz'"), 3);
+        case("help pull", "Pull an image", None, 0);
+        case("pull -h", "Pull an image", None, 0);
+        case("pull jsonschema -h", "crictl pull jsonschema", None, 0);
+        case("run jsonschema", "crictl run jsonschema", None, 0);
+        for command in [
+            "rm",
+            "rmi",
+            "rmp",
+            "stopp",
+            "config",
+            "exec",
+            "runp",
+            "run",
+            "create",
+            "update-runtime-config",
+        ] {
+            case(command, &format!("crictl {command} - "), None, 0);
+        }
+        case("ps x", "crictl ps - ", None, 0);
+        case("logs x -f", "crictl logs - ", None, 0);
+        case("images a b", "crictl images - ", None, 0);
+        case("metricsp -o table", "crictl metricsp - ", None, 0);
+        for command in ["start", "update", "attach", "logs", "checkpoint"] {
+            case(command, "", Some("ID cannot be empty"), 1);
+        }
+        case("pull", "", Some("image name cannot be empty"), 1);
+        case(
+            "pull --creds a:b --auth c x",
+            "",
+            Some("both `--creds` and `--auth` are specified"),
+            1,
+        );
+        case(
+            "stop",
+            "",
+            Some("you must specify at least one CONTAINER-ID or use --all"),
+            1,
+        );
+        case(
+            "stop -a x",
+            "",
+            Some("cannot specify CONTAINER-ID(s) when using --all"),
+            1,
+        );
+        case(
+            "ps -o wide",
+            "",
+            Some("unsupported output format \"wide\""),
+            1,
+        );
+        case(
+            "inspect -o wide x",
+            "",
+            Some("unsupported format: \"wide\""),
+            1,
+        );
+        case(
+            "info -o table",
+            "",
+            Some("unsupported format: \"table\""),
+            1,
+        );
+        case(
+            "events --output=ini",
+            "",
+            Some("don't support \"ini\" format"),
+            1,
+        );
+        case(
+            "events --template={{.containerID}}",
+            "",
+            Some("template can't be used with \"json\" format"),
+            1,
+        );
+        case(
+            "ps -s dead",
+            "",
+            Some("--state should be one of created, running, exited or unknown"),
+            1,
+        );
+        case(
+            "pods -s running",
+            "",
+            Some("--state should be ready or notready"),
+            1,
+        );
+        case(
+            "ps --label app",
+            "",
+            Some("incorrectly specified label: app"),
+            1,
+        );
+        case(
+            "run --no-pull --with-pull c p",
+            "",
+            Some("conflict: no-pull and with-pull are both set"),
+            1,
+        );
+        case(
+            "completion tcsh",
+            "",
+            Some("only bash, zsh or fish are supported"),
+            1,
+        );
+    }
+}

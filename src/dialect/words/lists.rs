@@ -1,0 +1,247 @@
+//! Commands that look.
+
+use super::{
+    ANY_LIST, Command, DATA, DOCUMENT, Flag, Formats, LABEL, LIST, OUTPUT_DATA, OUTPUT_DOCUMENT,
+    OUTPUT_LIST, Operands, Other, TEMPLATE, list, switch, text, whole,
+};
+
+const IMAGE_FILTER: Flag = list(
+    &["filter", "f"],
+    "Only images that meet the condition: dangling=true|false, reference=REGEX, before=IMAGE or since=IMAGE; repeatable",
+);
+const SECONDS: Flag = whole(
+    &["seconds", "s"],
+    "How long CPU usage is measured, in seconds",
+)
+.default("1");
+const NO_TRUNC: Flag = switch(&["no-trunc"], "Show ids whole");
+
+pub const ALL: &[Command] = &[
+    Command {
+        name: "events",
+        aliases: &["event"],
+        usage: "Stream the events of containers",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: true,
+        flags: &[
+            text(
+                &["output", "o"],
+                "Output format, one of: json|yaml|go-template",
+            )
+            .default("\"json\""),
+            TEMPLATE,
+        ],
+        formats: Some(Formats {
+            known: &["json", "yaml", "go-template"],
+            other: Other::Error("don't support % format"),
+        }),
+        below: &[],
+    },
+    Command {
+        name: "imagefsinfo",
+        aliases: &[],
+        usage: "Show the file systems of images",
+        operand: "",
+        operands: Operands::IGNORED,
+        bundles: true,
+        flags: &[OUTPUT_DOCUMENT, TEMPLATE],
+        formats: DOCUMENT,
+        below: &[],
+    },
+    Command {
+        name: "images",
+        aliases: &["image", "img"],
+        usage: "List images",
+        operand: "[REPOSITORY[:TAG]]",
+        operands: Operands::at_most(1),
+        bundles: true,
+        flags: &[
+            switch(&["digests"], "Show digests"),
+            IMAGE_FILTER,
+            NO_TRUNC,
+            OUTPUT_LIST,
+            switch(&["pinned"], "Show whether the image is pinned"),
+            switch(&["quiet", "q"], "Only ids"),
+            switch(&["verbose", "v"], "Show a block for each image"),
+        ],
+        formats: ANY_LIST,
+        below: &[],
+    },
+    Command {
+        name: "info",
+        aliases: &[],
+        usage: "Show the status of the container runtime",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: true,
+        flags: &[
+            text(
+                &["output", "o"],
+                "Output format, one of: json|yaml|go-template",
+            )
+            .default("\"json\""),
+            switch(&["quiet", "q"], "Without the runtime's own information"),
+            TEMPLATE,
+        ],
+        formats: Some(Formats {
+            known: &["json", "yaml", "go-template"],
+            other: Other::Error("unsupported format: %"),
+        }),
+        below: &[],
+    },
+    Command {
+        name: "inspect",
+        aliases: &[],
+        usage: "Show the status of containers",
+        operand: "CONTAINER-ID [CONTAINER-ID...]",
+        operands: Operands::ANY,
+        bundles: false,
+        flags: &[
+            switch(&["all", "a"], "Containers in every state"),
+            text(&["image"], "Only containers of this image"),
+            LABEL,
+            whole(
+                &["last", "n"],
+                "Only the N newest containers, whatever their state; 0 is all",
+            )
+            .default("0"),
+            switch(
+                &["latest", "l"],
+                "Only the newest container, whatever its state",
+            ),
+            text(&["name"], "Only containers whose name matches"),
+            text(
+                &["namespace"],
+                "Only containers of pods in namespaces that match",
+            ),
+            OUTPUT_DOCUMENT,
+            text(&["pod", "p"], "Only containers of the pod with this id"),
+            switch(&["quiet", "q"], "Without the runtime's own information"),
+            text(&["state", "s"], "Only containers in this state"),
+            TEMPLATE,
+        ],
+        formats: DOCUMENT,
+        below: &[],
+    },
+    Command {
+        name: "inspecti",
+        aliases: &[],
+        usage: "Show the status of images",
+        operand: "IMAGE-ID [IMAGE-ID...]",
+        operands: Operands::ANY,
+        bundles: true,
+        flags: &[
+            IMAGE_FILTER,
+            text(&["name"], "Only images of this name"),
+            OUTPUT_DOCUMENT,
+            switch(&["quiet", "q"], "Without the runtime's own information"),
+            TEMPLATE,
+        ],
+        formats: DOCUMENT,
+        below: &[],
+    },
+    Command {
+        name: "metricdescs",
+        aliases: &[],
+        usage: "List the descriptors of the metrics that the runtime has",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: true,
+        flags: &[OUTPUT_DATA],
+        formats: DATA,
+        below: &[],
+    },
+    Command {
+        name: "metricsp",
+        aliases: &[],
+        usage: "List the metrics of pods",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: true,
+        flags: &[OUTPUT_DATA, switch(&["watch", "w"], "Ask again and again")],
+        formats: DATA,
+        below: &[],
+    },
+    Command {
+        name: "ps",
+        aliases: &[],
+        usage: "List containers",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: true,
+        flags: &[
+            switch(&["all", "a"], "Containers in every state"),
+            text(&["id"], "Only the container with this id"),
+            text(&["image"], "Only containers of this image"),
+            LABEL,
+            whole(
+                &["last", "n"],
+                "Only the N newest containers, whatever their state; 0 is all",
+            )
+            .default("0"),
+            switch(
+                &["latest", "l"],
+                "Only the newest container, whatever its state",
+            ),
+            text(&["name"], "Only containers whose name matches"),
+            text(
+                &["namespace"],
+                "Only containers of pods in namespaces that match",
+            ),
+            NO_TRUNC,
+            OUTPUT_LIST.default("\"table\""),
+            text(&["pod", "p"], "Only containers of the pod with this id"),
+            switch(&["quiet", "q"], "Only ids"),
+            switch(
+                &["resolve-image-path", "r"],
+                "Show the name of the image instead of its id",
+            ),
+            text(&["state", "s"], "Only containers in this state"),
+            switch(&["verbose", "v"], "Show a block for each container"),
+        ],
+        formats: LIST,
+        below: &[],
+    },
+    Command {
+        name: "runtime-config",
+        aliases: &[],
+        usage: "Show what the runtime and the kubelet have to agree on",
+        operand: "",
+        operands: Operands::IGNORED,
+        bundles: true,
+        flags: &[],
+        formats: None,
+        below: &[],
+    },
+    Command {
+        name: "stats",
+        aliases: &[],
+        usage: "List what containers use",
+        operand: "[ID]",
+        operands: Operands::at_most(1),
+        bundles: true,
+        flags: &[
+            switch(&["all", "a"], "Also containers that do not run"),
+            text(&["id"], "Only the container with this id"),
+            LABEL,
+            OUTPUT_LIST,
+            text(&["pod", "p"], "Only containers of the pod with this id"),
+            SECONDS,
+            switch(&["watch", "w"], "Measure again and again"),
+        ],
+        formats: ANY_LIST,
+        below: &[],
+    },
+    Command {
+        name: "version",
+        aliases: &[],
+        usage: "Show the version of the runtime",
+        operand: "",
+        operands: Operands::NONE,
+        bundles: false,
+        flags: &[],
+        formats: None,
+        below: &[],
+    },
+];
