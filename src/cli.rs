@@ -129,6 +129,7 @@ fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> E
 
 fn run(cli: &Cli, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> Exit {
     let mut flags = cli.global.flags();
+    flags.edits_file = matches!(cli.command, Some(Command::Config(_)));
     if dialect.is_crictl() {
         flags.is_crictl = true;
         let program = std::env::current_exe().ok();

@@ -7,6 +7,7 @@ pub mod attach;
 pub mod check;
 pub mod checkpoint;
 pub mod completion;
+pub mod config;
 pub mod create;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -150,6 +151,8 @@ pub enum Command {
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
+    /// Show and change the configuration file, crictl.yaml
+    Config(config::Config),
     /// Print a script that completes commands, ids and names
     Completion(completion::Completion),
     /// Candidates for a completion script
@@ -206,6 +209,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::Events(args) => events::run(args, session).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args, session).await,
+        Command::Config(args) => config::run(args, session),
         Command::Completion(args) => completion::run(args, session),
         Command::Complete(args) => completion::complete(args, session).await,
     }

@@ -18,4 +18,5 @@ pub mod render;
 pub mod secret;
 pub mod settings;
 pub mod stream;
+pub mod template;
 pub mod wire;

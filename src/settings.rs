@@ -3,11 +3,15 @@
 //! Precedence per key: flag, environment, file, default. The file is crictl's: `/etc/crictl.yaml` or what
 //! `CRI_CONFIG_FILE` names. A file that exists and cannot be used is an error, never silence.
 
+pub mod file;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use self::file::{Document, Key};
 
 /// Environment variables that criscope reads, with what each is for.
 pub mod env {
@@ -51,6 +55,8 @@ pub struct Flags {
     /// The file that is read where nobody names one and the usual one is not there: for crictl, the one beside the
     /// program.
     pub beside: Option<PathBuf>,
+    /// Whether the file is what the command is about: then it may be missing or wrong.
+    pub edits_file: bool,
 }
 
 /// Where a setting was made.
@@ -102,6 +108,8 @@ pub struct Settings {
     pub disable_pull_on_run: bool,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Where the file is, or would be.
+    pub path: PathBuf,
     /// What the user should know about how this came about.
     pub warnings: Vec<String>,
 }
@@ -146,6 +154,28 @@ struct File {
     _max_retries: Option<i64>,
 }
 
+impl File {
+    fn of(document: &Document) -> Result<Self, file::Misfit> {
+        let text = |key: Key| document.value(key).map(str::to_owned);
+        // What is set to nothing is not set.
+        let value = |key: Key| match document.value(key) {
+            None | Some("") => Ok(None),
+            Some(value) => key.value(value).map(Some),
+        };
+        let number = |key| Ok(value(key)?.and_then(|value| value.parse().ok()));
+        let switch = |key| Ok(value(key)?.map(|value| value == "true"));
+        Ok(Self {
+            runtime_endpoint: text(Key::RuntimeEndpoint),
+            image_endpoint: text(Key::ImageEndpoint),
+            timeout: number(Key::Timeout)?,
+            debug: switch(Key::Debug)?,
+            pull_image_on_create: switch(Key::PullImageOnCreate)?,
+            disable_pull_on_run: switch(Key::DisablePullOnRun)?,
+            _max_retries: number(Key::MaxRetries)?,
+        })
+    }
+}
+
 impl Settings {
     /// Resolves the settings. `variable` looks up an environment variable, `read` the text of a file (`None`: there is
     /// no such file).
@@ -162,15 +192,20 @@ impl Settings {
             .clone()
             .or_else(|| variable(env::CONFIG).map(PathBuf::from));
         let (path, must_exist) = match named {
-            Some(path) => (path, true),
+            Some(path) => (path, !flags.edits_file),
             None => (PathBuf::from(DEFAULT_FILE), false),
         };
+        let place = path.clone();
         let mut warnings = Vec::new();
         let (path, text) = match (read(&path), &flags.beside) {
             (Ok(None), Some(beside)) if !must_exist => (beside.clone(), read(beside)),
             (text, _) => (path, text),
         };
         let (file, found) = match text {
+            // Whoever puts it right has to be let in.
+            Ok(Some(text)) if flags.edits_file => {
+                (parse(&path, &text).unwrap_or_default(), Some(path))
+            }
             Ok(Some(text)) => (parse(&path, &text)?, Some(path)),
             Ok(None) if must_exist => {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -242,6 +277,7 @@ impl Settings {
             pull_image_on_create: file.pull_image_on_create.unwrap_or(false),
             disable_pull_on_run: file.disable_pull_on_run.unwrap_or(false),
             file: found,
+            path: place,
             warnings,
         })
     }
@@ -257,6 +293,15 @@ fn first<const N: usize>(candidates: [(Option<String>, Origin); N]) -> Option<Se
 fn parse(path: &Path, text: &str) -> Result<File, Error> {
     if text.trim().is_empty() {
         return Ok(File::default());
+    }
+    // The usual way to write it, in which crictl also takes numbers in quotes and keys that are there twice.
+    if let Ok(document) = Document::parse(text)
+        && document.unknown_keys().next().is_none()
+    {
+        return File::of(&document).map_err(|misfit| Error::Parse {
+            path: path.to_owned(),
+            reason: misfit.to_string(),
+        });
     }
     serde_saphyr::from_str(text).map_err(|error| Error::Parse {
         path: path.to_owned(),
@@ -366,6 +411,36 @@ mod tests {
         .unwrap_err();
         assert!(error.to_string().contains("runtime_endpoint"), "{error}");
         assert!(error.to_string().contains("/etc/crictl.yaml"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_are_there_twice_and_numbers_in_quotes_are_taken_as_crictl_takes_them() {
+        let file = "timeout: 20\ntimeout: \"5\"\ndebug: 'true'\nimage-endpoint: \"\"\n";
+        let settings = resolve(Flags::default(), &[], Some(file)).unwrap();
+        assert_eq!(settings.timeout, Duration::from_secs(5));
+        assert!(settings.debug);
+        assert_eq!(settings.image_endpoint, None);
+        let error = resolve(Flags::default(), &[], Some("timeout: 2s\n")).unwrap_err();
+        assert!(
+            error.to_string().contains("`timeout` takes a whole number"),
+            "{error}"
+        );
+        let flow = resolve(Flags::default(), &[], Some("{timeout: 7}")).unwrap();
+        assert_eq!(flow.timeout, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_wrong_file_does_not_hinder_who_edits_it() {
+        let flags = Flags {
+            edits_file: true,
+            config: Some("/nosuch.yaml".into()),
+            ..Flags::default()
+        };
+        for file in [None, Some("timeout: 2s\n")] {
+            let settings = resolve(flags.clone(), &[], file).unwrap();
+            assert_eq!(settings.path, Path::new("/nosuch.yaml"));
+            assert_eq!(settings.timeout, DEFAULT_TIMEOUT);
+        }
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
+use crate::error::Error;
 use crate::render::structured;
+use crate::template::{self, Template};
 
 /// How a list is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,13 +22,15 @@ pub enum ListFormat {
     Yaml,
     /// One JSON document a line, one line an element.
     Ndjson,
+    /// What `--template` makes of the JSON document.
+    GoTemplate,
 }
 
 impl ListFormat {
     /// The structured format, if it is one.
     pub fn structured(self) -> Option<structured::Format> {
         match self {
-            ListFormat::Table | ListFormat::Wide => None,
+            ListFormat::Table | ListFormat::Wide | ListFormat::GoTemplate => None,
             ListFormat::Json => Some(structured::Format::Json),
             ListFormat::Yaml => Some(structured::Format::Yaml),
             ListFormat::Ndjson => Some(structured::Format::Ndjson),
@@ -42,6 +47,8 @@ pub enum DocumentFormat {
     Yaml,
     /// One line of JSON.
     Ndjson,
+    /// What `--template` makes of the JSON document.
+    GoTemplate,
     /// Text for people.
     Table,
 }
@@ -50,12 +57,72 @@ impl DocumentFormat {
     /// The structured format, if it is one.
     pub fn structured(self) -> Option<structured::Format> {
         match self {
-            DocumentFormat::Table => None,
+            DocumentFormat::Table | DocumentFormat::GoTemplate => None,
             DocumentFormat::Json => Some(structured::Format::Json),
             DocumentFormat::Yaml => Some(structured::Format::Yaml),
             DocumentFormat::Ndjson => Some(structured::Format::Ndjson),
         }
     }
+}
+
+impl DocumentFormat {
+    /// A document in this format; nothing for a table.
+    ///
+    /// # Errors
+    /// The template cannot be used, or what `document` fails with.
+    pub fn write(
+        self,
+        template: &TemplateText,
+        document: impl FnOnce() -> Result<Value, Error>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        Ok(match (self, self.structured()) {
+            (DocumentFormat::GoTemplate, _) => Some(template.render(&document()?)?),
+            (_, Some(format)) => Some(structured::document(format, &document()?)?),
+            (_, None) => None,
+        })
+    }
+}
+
+/// The template of `-o go-template`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TemplateText {
+    /// The template for `-o go-template`, as Go's text/template and crictl read it
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<String>,
+}
+
+impl TemplateText {
+    /// Reads the template.
+    ///
+    /// # Errors
+    /// There is none, or it is wrong.
+    pub fn read(&self) -> Result<Template, Error> {
+        let text = self.template.as_deref().ok_or_else(|| {
+            Error::usage("there is no template")
+                .hint("give one, as in `-o go-template --template '{{json .}}'`")
+        })?;
+        Template::parse(text)
+            .map_err(|error| Error::usage("failed to parse go-template").because(&error))
+    }
+
+    /// What the template makes of a document, and a line end.
+    ///
+    /// # Errors
+    /// There is none, it is wrong, or it does not fit.
+    pub fn render(&self, document: &Value) -> Result<Vec<u8>, Error> {
+        rendered(&self.read()?, document)
+    }
+}
+
+/// What a template makes of a document, and a line end.
+///
+/// # Errors
+/// It does not fit.
+pub fn rendered(template: &Template, document: &Value) -> Result<Vec<u8>, Error> {
+    let text = template
+        .render(document)
+        .map_err(|error: template::Error| Error::failure("execute template").because(&error))?;
+    Ok((text + "\n").into_bytes())
 }
 
 /// How data is shown that nobody reads as a table.
@@ -138,6 +205,9 @@ pub struct ListOutput {
         alias = "format"
     )]
     pub output: ListFormat,
+    /// What `-o go-template` fills in
+    #[command(flatten)]
+    pub template: TemplateText,
     /// Only ids, one a line
     #[arg(short, long)]
     pub quiet: bool,

@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::args::{ListFormat, Watch};
+use super::args::{ListFormat, TemplateText, Watch};
 use super::session::Session;
 use crate::endpoint::report::{EndpointReport, Process, Verdict};
 use crate::error::{Error, Exit};
@@ -33,6 +33,8 @@ pub struct Endpoints {
         alias = "format"
     )]
     output: ListFormat,
+    #[command(flatten)]
+    template: TemplateText,
     /// Connect to sockets whose service is not running, which starts it
     #[arg(long)]
     wake: bool,
@@ -124,6 +126,11 @@ pub async fn run(args: &Endpoints, session: &Session) -> Result<Exit, Error> {
                     Ok(lines?.concat())
                 }
                 Some(format) => Ok(structured::document(format, &discovery.document())?),
+                None if args.output == ListFormat::GoTemplate => {
+                    let document = serde_json::to_value(discovery.document())
+                        .map_err(structured::Error::from)?;
+                    args.template.render(&document)
+                }
                 None => Ok(text(&discovery, args.output == ListFormat::Wide).into_bytes()),
             }
         })

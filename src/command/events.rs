@@ -8,15 +8,16 @@ mod filter;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 
-use super::args::DataFormat;
+use super::args::{TemplateText, rendered};
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
 use crate::render::structured;
+use crate::template::Template;
 use crate::wire::{self, Typed, json};
 use filter::Filter;
 
@@ -50,12 +51,27 @@ pub struct Events {
         default_value = "json",
         alias = "format"
     )]
-    output: DataFormat,
+    output: EventFormat,
+    #[command(flatten)]
+    template: TemplateText,
     /// End when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
     #[command(flatten)]
     filter: Filter,
+}
+
+/// How an event is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EventFormat {
+    /// Indented JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// One line of JSON.
+    Ndjson,
+    /// What `--template` makes of it.
+    GoTemplate,
 }
 
 /// Why a stream ended.
@@ -72,6 +88,10 @@ enum End {
 /// The runtime cannot be asked or tells no events, or stdout cannot be written. It ends by itself only with
 /// `--no-reconnect`.
 pub async fn run(args: &Events, session: &Session) -> Result<Exit, Error> {
+    let template = match args.output {
+        EventFormat::GoTemplate => Some(args.template.read()?),
+        _ => None,
+    };
     let mut made: Option<Client> = None;
     let mut attempts = 0;
     loop {
@@ -80,7 +100,10 @@ pub async fn run(args: &Events, session: &Session) -> Result<Exit, Error> {
             None => session.client().await?,
         };
         let began = Instant::now();
-        let lost = match args.listen(session, client, attempts > 0).await {
+        let lost = match args
+            .listen(session, client, template.as_ref(), attempts > 0)
+            .await
+        {
             End::Failed(error) => return Err(error),
             End::Lost(error) => error,
         };
@@ -114,7 +137,13 @@ async fn again(session: &Session, client: &Client, attempts: &mut usize) -> Clie
 
 impl Events {
     /// Shows events until the stream ends.
-    async fn listen(&self, session: &Session, client: &Client, is_again: bool) -> End {
+    async fn listen(
+        &self,
+        session: &Session,
+        client: &Client,
+        template: Option<&Template>,
+        is_again: bool,
+    ) -> End {
         // The stream says nothing before the first event: this tells whether anybody is there.
         if let Err(error) = client.version(cri::VersionRequest::default()).await {
             let error = Error::from(error);
@@ -132,7 +161,7 @@ impl Events {
         loop {
             match events.next().await {
                 Some(Ok(event)) => {
-                    if let Err(error) = self.show(session, &event) {
+                    if let Err(error) = self.show(session, template, &event) {
                         return End::Failed(error);
                     }
                 }
@@ -152,7 +181,12 @@ impl Events {
         }
     }
 
-    fn show(&self, session: &Session, bytes: &Bytes) -> Result<(), Error> {
+    fn show(
+        &self,
+        session: &Session,
+        template: Option<&Template>,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
         use prost::Message;
         // What cannot be decoded is shown all the same, if no filter would have to judge it.
         match cri::ContainerEventResponse::decode(bytes.clone()) {
@@ -161,12 +195,20 @@ impl Events {
             _ => {}
         }
         let ty = cri::ContainerEventResponse::TYPE;
+        let value = || wire::value(ty, bytes, wire::Unset::Omit).map_err(structured::Error::from);
+        if let Some(template) = template {
+            // Not every event has every field: one that does not fit the template does not end the stream.
+            match rendered(template, &value()?) {
+                Ok(text) => session.output.data(&text)?,
+                Err(error) => session.output.error(&error),
+            }
+            return Ok(());
+        }
         let layout = match self.output {
-            DataFormat::Json => json::Layout::Pretty,
-            DataFormat::Ndjson => json::Layout::Compact,
-            DataFormat::Yaml => {
-                let value =
-                    wire::value(ty, bytes, wire::Unset::Omit).map_err(structured::Error::from)?;
+            EventFormat::Ndjson => json::Layout::Compact,
+            EventFormat::Json | EventFormat::GoTemplate => json::Layout::Pretty,
+            EventFormat::Yaml => {
+                let value = value()?;
                 let mut document = b"---\n".to_vec();
                 document.extend(structured::document(structured::Format::Yaml, &value)?);
                 return Ok(session.output.data(&document)?);

@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::args::{DocumentFormat, Watch};
+use super::args::{DocumentFormat, TemplateText, Watch};
 use super::session::Session;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -25,6 +25,8 @@ pub struct ImageFsInfo {
     )]
     output: DocumentFormat,
     #[command(flatten)]
+    template: TemplateText,
+    #[command(flatten)]
     watch: Watch,
 }
 
@@ -39,19 +41,14 @@ pub async fn run(args: &ImageFsInfo, session: &Session) -> Result<Exit, Error> {
             let reply = client
                 .image_fs_info(cri::ImageFsInfoRequest::default())
                 .await?;
-            match args.output.structured() {
-                Some(format) => {
-                    let status = wire::value(
-                        cri::ImageFsInfoResponse::TYPE,
-                        reply.bytes(),
-                        wire::Unset::Omit,
-                    )
+            let document = || {
+                let ty = cri::ImageFsInfoResponse::TYPE;
+                let status = wire::value(ty, reply.bytes(), wire::Unset::Omit)
                     .map_err(structured::Error::from)?;
-                    Ok(structured::document(
-                        format,
-                        &serde_json::json!({ "status": status }),
-                    )?)
-                }
+                Ok(serde_json::json!({ "status": status }))
+            };
+            match args.output.write(&args.template, document)? {
+                Some(bytes) => Ok(bytes),
                 None => Ok(text(&client.decode("ImageFsInfo", &reply)?).into_bytes()),
             }
         })

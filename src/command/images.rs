@@ -120,7 +120,8 @@ impl Images {
 
     fn show(&self, listing: &Listing<Image>, session: &Session) -> Result<Vec<u8>, Error> {
         let how = &self.output;
-        if how.quiet || how.verbose || how.output.structured().is_some() {
+        let is_template = how.output == super::args::ListFormat::GoTemplate;
+        if how.quiet || how.verbose || is_template || how.output.structured().is_some() {
             return session.list(listing, how, &[], block);
         }
         let wide = how.output == super::args::ListFormat::Wide;

@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::args::{DocumentFormat, Watch};
+use super::args::{DocumentFormat, TemplateText, Watch};
 use super::session::Session;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -26,6 +26,8 @@ pub struct Info {
         alias = "format"
     )]
     output: DocumentFormat,
+    #[command(flatten)]
+    template: TemplateText,
     /// Leave out the runtime's configuration
     #[arg(short, long)]
     quiet: bool,
@@ -47,12 +49,10 @@ pub async fn run(args: &Info, session: &Session) -> Result<Exit, Error> {
                 })
                 .await?;
             let status = client.decode("Status", &reply)?;
-            match args.output.structured() {
-                Some(format) => {
-                    let document =
-                        document(reply.bytes(), &status).map_err(structured::Error::from)?;
-                    Ok(structured::document(format, &document)?)
-                }
+            let document =
+                || Ok(document(reply.bytes(), &status).map_err(structured::Error::from)?);
+            match args.output.write(&args.template, document)? {
+                Some(bytes) => Ok(bytes),
                 None => Ok(block(&status).into_bytes()),
             }
         })

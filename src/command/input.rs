@@ -212,7 +212,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.candidates(),
-            ["`hostname`: expected a string, found a number"]
+            ["`hostname`: expected a string, found the number 2"]
         );
     }
 

@@ -9,7 +9,7 @@ use std::future::Future;
 use clap::Args;
 use serde_json::Value;
 
-use super::args::DocumentFormat;
+use super::args::{DocumentFormat, TemplateText};
 use super::select::find::Found;
 use super::session::Session;
 use crate::client::Reply;
@@ -38,6 +38,8 @@ pub struct Shown {
         alias = "format"
     )]
     output: DocumentFormat,
+    #[command(flatten)]
+    template: TemplateText,
     /// Leave out the runtime's own information
     #[arg(short, long)]
     quiet: bool,
@@ -86,18 +88,9 @@ where
                     .collect();
                 lines?.concat()
             }
-            Some(format) => {
-                // The shape follows the question: an array for several, also when only one was found.
-                let document = match (asked, found.len()) {
-                    (1, 1) => found.remove(0).document,
-                    _ => Value::Array(
-                        found
-                            .into_iter()
-                            .map(|inspected| inspected.document)
-                            .collect(),
-                    ),
-                };
-                structured::document(format, &document)?
+            Some(format) => structured::document(format, &together(asked, found))?,
+            None if shown.output == DocumentFormat::GoTemplate => {
+                shown.template.render(&together(asked, found))?
             }
             None => {
                 let blocks: Vec<String> = found
@@ -117,6 +110,19 @@ where
             }
             Err(last)
         }
+    }
+}
+
+/// The documents as one. The shape follows the question: an array for several, also when only one was found.
+fn together(asked: usize, mut found: Vec<Inspected>) -> Value {
+    match (asked, found.len()) {
+        (1, 1) => found.remove(0).document,
+        _ => Value::Array(
+            found
+                .into_iter()
+                .map(|inspected| inspected.document)
+                .collect(),
+        ),
     }
 }
 

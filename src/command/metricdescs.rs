@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{ListFormat, ListOutput};
+use super::args::{ListFormat, ListOutput, TemplateText};
 use super::session::Session;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -28,6 +28,8 @@ pub struct MetricDescriptors {
         alias = "format"
     )]
     output: ListFormat,
+    #[command(flatten)]
+    template: TemplateText,
 }
 
 const NAME: Column<MetricDescriptor> = Column {
@@ -55,6 +57,7 @@ pub async fn run(args: &MetricDescriptors, session: &Session) -> Result<Exit, Er
     let listing = Listing::<MetricDescriptor>::read(reply.bytes());
     let how = ListOutput {
         output: args.output,
+        template: args.template.clone(),
         quiet: false,
         verbose: false,
         no_trunc: true,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::DocumentFormat;
+use super::args::{DocumentFormat, TemplateText};
 use super::session::Session;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -28,6 +28,8 @@ pub struct RuntimeConfig {
         alias = "format"
     )]
     output: DocumentFormat,
+    #[command(flatten)]
+    template: TemplateText,
 }
 
 /// Runs `criscope runtime-config`.
@@ -39,16 +41,13 @@ pub async fn run(args: &RuntimeConfig, session: &Session) -> Result<Exit, Error>
     let reply = client
         .runtime_config(cri::RuntimeConfigRequest::default())
         .await?;
-    let bytes = match args.output.structured() {
-        Some(format) => {
-            let value = wire::value(
-                cri::RuntimeConfigResponse::TYPE,
-                reply.bytes(),
-                wire::Unset::Omit,
-            )
-            .map_err(structured::Error::from)?;
-            structured::document(format, &value)?
-        }
+    let document = || {
+        let ty = cri::RuntimeConfigResponse::TYPE;
+        let value = wire::value(ty, reply.bytes(), wire::Unset::Omit);
+        Ok(value.map_err(structured::Error::from)?)
+    };
+    let bytes = match args.output.write(&args.template, document)? {
+        Some(bytes) => bytes,
         None => {
             let answer = client.decode("RuntimeConfig", &reply)?;
             let line = answer.linux.map(|linux| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
 
-use super::args::{ListOutput, Watch};
+use super::args::{ListFormat, ListOutput, Watch};
 use crate::client::{Client, Options};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
@@ -252,6 +252,10 @@ impl Session {
         if let Some(format) = how.output.structured() {
             let elements = listing.items.iter().map(|item| &*item.bytes);
             return Ok(structured::list::<R>(format, elements)?);
+        }
+        if how.output == ListFormat::GoTemplate {
+            let elements = listing.items.iter().map(|item| &*item.bytes);
+            return how.template.render(&structured::list_value::<R>(elements)?);
         }
         if how.quiet {
             let mut text = String::new();

@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::args::DocumentFormat;
+use super::args::{DocumentFormat, TemplateText};
 use super::session::Session;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -24,6 +24,8 @@ pub struct Version {
         alias = "format"
     )]
     output: DocumentFormat,
+    #[command(flatten)]
+    template: TemplateText,
 }
 
 /// Runs `criscope version`.
@@ -51,12 +53,12 @@ pub async fn run(args: &Version, session: &Session) -> Result<Exit, Error> {
             missing.join(", ")
         )));
     }
-    let bytes = match args.output.structured() {
-        Some(format) => {
-            let value = wire::value(cri::VersionResponse::TYPE, reply.bytes(), wire::Unset::Omit)
-                .map_err(structured::Error::from)?;
-            structured::document(format, &value)?
-        }
+    let document = || {
+        let value = wire::value(cri::VersionResponse::TYPE, reply.bytes(), wire::Unset::Omit);
+        Ok(value.map_err(structured::Error::from)?)
+    };
+    let bytes = match args.output.write(&args.template, document)? {
+        Some(bytes) => bytes,
         None => {
             let lines = fields.map(|(name, value)| format!("{name}:  {}\n", sanitize::line(value)));
             lines.concat().into_bytes()

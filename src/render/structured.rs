@@ -37,6 +37,9 @@ pub enum Format {
     Yaml,
 }
 
+/// The field of the elements in every list answer.
+const ELEMENTS: u32 = 1;
+
 /// A list answer: one document with the elements in it, or one element to a line.
 ///
 /// # Errors
@@ -45,7 +48,6 @@ pub fn list<'b, R: Row>(
     format: Format,
     elements: impl IntoIterator<Item = &'b [u8]>,
 ) -> Result<Vec<u8>, Error> {
-    const ELEMENTS: u32 = 1;
     let (answer, element) = (R::Answer::TYPE, R::Message::TYPE);
     match format {
         Format::Json => {
@@ -63,15 +65,23 @@ pub fn list<'b, R: Row>(
             }
             Ok(writer.finish().map_err(json::Error::from)?)
         }
-        Format::Yaml => {
-            let values: Result<Vec<Value>, _> = elements
-                .into_iter()
-                .map(|bytes| wire::value(element, bytes, wire::Unset::Omit))
-                .collect();
-            let key = answer.field(ELEMENTS).ok_or(Error::NoList)?.json();
-            yaml(&serde_json::json!({ key: values? }))
-        }
+        Format::Yaml => yaml(&list_value::<R>(elements)?),
     }
+}
+
+/// A list answer as a value.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_value<'b, R: Row>(
+    elements: impl IntoIterator<Item = &'b [u8]>,
+) -> Result<Value, Error> {
+    let values: Result<Vec<Value>, _> = elements
+        .into_iter()
+        .map(|bytes| wire::value(R::Message::TYPE, bytes, wire::Unset::Omit))
+        .collect();
+    let key = R::Answer::TYPE.field(ELEMENTS).ok_or(Error::NoList)?.json();
+    Ok(serde_json::json!({ key: values? }))
 }
 
 /// A document of our own.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::super::args::{ListFormat, duration};
+use super::super::args::{ListFormat, TemplateText, duration};
 use super::super::session::Session;
 use crate::error::{Error, Exit};
 use crate::model::stats::CpuSample;
@@ -38,6 +38,8 @@ pub struct Sampling {
         alias = "format"
     )]
     output: ListFormat,
+    #[command(flatten)]
+    template: TemplateText,
     /// Show ids whole
     #[arg(long)]
     no_trunc: bool,
@@ -89,13 +91,18 @@ impl Sampling {
         F: Future<Output = Result<Listing<R>, Error>>,
     {
         let pause = self.seconds.max(CLOSEST);
-        if let Some(format) = self.output.structured() {
+        let format = self.output.structured();
+        if format.is_some() || self.output == ListFormat::GoTemplate {
             loop {
                 let listing = look().await?;
                 let elements = listing.items.iter().map(|item| &*item.bytes);
-                session
-                    .output
-                    .data(&structured::list::<R>(format, elements)?)?;
+                let bytes = match format {
+                    Some(format) => structured::list::<R>(format, elements)?,
+                    None => self
+                        .template
+                        .render(&structured::list_value::<R>(elements)?)?,
+                };
+                session.output.data(&bytes)?;
                 if !self.watch {
                     return Ok(Exit::Success);
                 }
