@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use super::golang::{parse_url, split_host_port};
+use super::golang::{parse_url, split_host_port, without_userinfo};
 use super::json;
 use super::node::{Entry, Table};
 use super::text::{Located, Place};
@@ -91,7 +91,10 @@ impl Daemon {
             } else if lower.starts_with("https://") {
                 &name.value[8..]
             } else if lower.contains("://") {
-                let message = format!("insecure registry {} should not contain '://'", name.value);
+                let message = format!(
+                    "insecure registry {} should not contain '://'",
+                    without_userinfo(&name.value)
+                );
                 return Err(Located::new(message, name.place));
             } else {
                 &name.value
@@ -150,7 +153,9 @@ fn strings(root: &Table, key: &str) -> Result<Vec<Located<String>>, Located<Stri
 
 /// `ValidateMirror`: a URL without path, query, fragment or user.
 fn check_mirror(mirror: &str) -> Result<(), String> {
-    let Ok(url) = parse_url(mirror) else {
+    let parsed = parse_url(mirror);
+    let mirror = without_userinfo(mirror);
+    let Ok(url) = parsed else {
         return Err(format!("invalid mirror: \"{mirror}\" is not a valid URI"));
     };
     if url.scheme != "http" && url.scheme != "https" {

@@ -20,9 +20,31 @@ pub struct GoUrl {
 /// Parses as `url.Parse` does.
 ///
 /// # Errors
-/// The text of Go's error: `parse "https://h:port": invalid port ":port" after host`.
+/// The text of Go's error: `parse "https://h:port": invalid port ":port" after host`. User and password are left out of
+/// it, which Go does not do.
 pub fn parse_url(raw: &str) -> Result<GoUrl, String> {
-    parse_parts(raw).map_err(|why| format!("parse {}: {why}", quote(raw)))
+    parse_parts(raw).map_err(|why| {
+        // What is taken for a port may be a part of the password.
+        let why = if raw.contains('@') {
+            let parts: Vec<&str> = why.split('"').step_by(2).collect();
+            parts.join("\"…\"")
+        } else {
+            why
+        };
+        format!("parse {}: {why}", quote(&without_userinfo(raw)))
+    })
+}
+
+/// An address, well-formed or not, without what stands before the last `@`.
+pub fn without_userinfo(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}"),
+        None => url.to_owned(),
+    }
 }
 
 fn parse_parts(raw: &str) -> Result<GoUrl, String> {
@@ -291,6 +313,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_password_is_repeated() {
+        #[track_caller]
+        fn case(url: &str, expected: &str) {
+            assert_eq!(parse_url(url).unwrap_err(), expected);
+        }
+        case(
+            "https://u:canary@m:bad",
+            "parse \"https://***@m:bad\": invalid port \"…\" after host",
+        );
+        case(
+            "https://u:canary/x@m",
+            "parse \"https://***@m\": invalid port \"…\" after host",
+        );
+        assert_eq!(without_userinfo("u:canary@m"), "***@m");
+        assert_eq!(without_userinfo("https://m:5000/v2"), "https://m:5000/v2");
+    }
 
     #[test]
     fn urls() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Address, Capabilities, ClientPair, Fault, Host, absolute};
 use crate::registry::document::Document;
-use crate::registry::golang::{clean_path, is_duration, parse_url};
+use crate::registry::golang::{clean_path, is_duration, parse_url, without_userinfo};
 use crate::registry::node::{Entry, Node, Table, Value};
 use crate::registry::rules::{Rule, Rules};
 use crate::registry::text::{Located, Place};
@@ -213,7 +213,10 @@ impl Reader<'_> {
             match address(&url.value, override_path) {
                 Ok(address) => host.address = Some(address),
                 Err(error) => fault(
-                    format!("unable to parse server {}: {error}", url.value),
+                    format!(
+                        "unable to parse server {}: {error}",
+                        without_userinfo(&url.value)
+                    ),
                     &url.place,
                 )?,
             }

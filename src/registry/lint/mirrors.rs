@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Code, Lint, Severity, whole};
 use crate::registry::containerd::{HostSettings, Mirror, Registry, Setting};
-use crate::registry::golang::{parse_url, split_host_port};
+use crate::registry::golang::{parse_url, split_host_port, without_userinfo};
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST};
 use crate::registry::plan::containerd::{Mechanism, Planner};
 use crate::registry::rules::Rule;
@@ -108,6 +108,7 @@ fn hub_name(host: &str) -> String {
 }
 
 fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<String>) {
+    let shown = without_userinfo(&endpoint.value);
     let full = if endpoint.value.contains("://") {
         endpoint.value.clone()
     } else {
@@ -124,7 +125,7 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
             lint.add(
                 Code::RegistryEndpointParse,
                 endpoint.place.clone(),
-                format!("`{}` is no address", endpoint.value),
+                format!("`{shown}` is no address"),
             )
             .why(format!(
                 "every pull from {reach} fails, without trying another endpoint"
@@ -137,10 +138,7 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
         lint.add(
             Code::RegistryEndpointParse,
             endpoint.place.clone(),
-            format!(
-                "`{}` cannot be asked: it is neither http:// nor https:// with a host",
-                endpoint.value
-            ),
+            format!("`{shown}` cannot be asked: it is neither http:// nor https:// with a host"),
         )
         .says("unsupported protocol scheme");
         return;
@@ -154,19 +152,16 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
     }
     if url.path == "/" {
         let meant = endpoint.value.trim_end_matches('/').to_owned();
-        lint.add(Code::RegistryMirrorPath, endpoint.place.clone(), format!("the slash at the end of `{}` takes the place of `/v2`", endpoint.value))
+        lint.add(Code::RegistryMirrorPath, endpoint.place.clone(), format!("the slash at the end of `{shown}` takes the place of `/v2`"))
             .why("requests go to `/library/…`, which no registry serves; every pull silently falls back to the upstream")
-            .remedy(format!("write `{meant}`, then restart containerd"))
+            .remedy(format!("write `{}`, then restart containerd", without_userinfo(&meant)))
             .replace(&endpoint.place, &format!("\"{meant}\""));
     } else if !url.path.is_empty() && !url.path.split('/').any(|part| part == "v2") {
-        let bare = endpoint.value.trim_end_matches('/');
+        let bare = shown.trim_end_matches('/');
         lint.add(
             Code::RegistryMirrorPath,
             endpoint.place.clone(),
-            format!(
-                "the path of `{}` has no `/v2`, and none is added",
-                endpoint.value
-            ),
+            format!("the path of `{shown}` has no `/v2`, and none is added"),
         )
         .why(format!("requests go to `{}/…/manifests/…`", url.path))
         .remedy(format!(
