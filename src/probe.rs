@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod host_files;
 pub mod image_probe;
 pub mod kubelet;
+pub mod logins;
 pub mod node;
 pub mod pulls;
 pub mod registry;

@@ -10,6 +10,7 @@ pub mod document;
 pub mod golang;
 pub mod hosts_toml;
 pub mod image_ref;
+pub mod in_force;
 pub mod json;
 pub mod k3s;
 pub mod lint;

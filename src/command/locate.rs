@@ -75,6 +75,7 @@ pub async fn run(args: &Where, session: &Session) -> Result<Exit, Error> {
         kind: "Whereabouts",
         key: "images",
         items: &found,
+        more: &[],
     };
     let bytes = documents.shown(args.output.output.structured(), shown::text)?;
     session.output.data(&bytes)?;

@@ -2,6 +2,7 @@
 //! configuration.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
@@ -9,10 +10,17 @@ use super::session::Session;
 use crate::error::Error;
 use crate::probe::daemon::{self, Daemon};
 use crate::probe::host_files::{self, Modified};
+use crate::probe::logins;
 use crate::probe::registry::{self as registries, HostFiles};
 use crate::probe::socket::Effort;
+use crate::registry::crio_conf::ImageSection;
 use crate::registry::declared::Declared;
-use crate::registry::version::RuntimeId;
+use crate::registry::image_ref::ImageRef;
+use crate::registry::in_force::{self, FileState, Times};
+use crate::registry::plan::Route;
+use crate::registry::plan::containerd::Planner;
+use crate::registry::rules::Default as RuntimeDefault;
+use crate::registry::version::{RuntimeId, RuntimeName};
 
 /// Flags that say which node is meant.
 #[derive(Debug, Args)]
@@ -42,11 +50,45 @@ pub struct Node {
     pub host_root: PathBuf,
     /// The running daemon, if there is one and it could be looked at.
     pub daemon: Option<Daemon>,
+    /// When it was started.
+    pub started: Option<SystemTime>,
 }
 
 impl Node {
-    /// How registries are asked from this node: with the daemon's proxy, authorities and files.
-    pub fn probing(&self) -> registries::Options {
+    /// When the runtime reads the files that have to do with these images, and whether they are in force.
+    pub fn files(&self, images: &[ImageRef]) -> Vec<FileState> {
+        let times = Times {
+            modified: &self.modified,
+            started: self.started,
+        };
+        in_force::files(&self.declared, &self.runtime, images, times)
+    }
+
+    /// The sandbox image that the files say, where the runtime pulls it by itself.
+    pub fn sandbox_image(&self) -> Option<String> {
+        match self.runtime.name {
+            RuntimeName::Containerd => {
+                let planner = Planner::new(&self.declared, &self.runtime);
+                Some(planner.config().sandbox_image.value().to_owned())
+            }
+            RuntimeName::Crio => {
+                let written = ImageSection::load(&self.declared.tree).pause_image;
+                let default = self
+                    .declared
+                    .rules()
+                    .default(RuntimeDefault::PauseImage, &self.runtime);
+                written
+                    .map(|image| image.value)
+                    .or_else(|| default.map(str::to_owned))
+            }
+            RuntimeName::Docker => None,
+        }
+    }
+
+    /// How registries are asked for the images of these routes: with the daemon's proxy, authorities and files, and with
+    /// the credentials and headers of its configuration.
+    pub fn probing(&self, routes: &[Route]) -> registries::Options {
+        let configured = logins::configured(&self.declared, &self.runtime, routes, &self.host_root);
         let daemon = self.daemon.as_ref();
         let (file, directory) = daemon
             .map(|daemon| daemon.certificates.clone())
@@ -60,6 +102,8 @@ impl Node {
                 ssl_cert_file: file,
                 ssl_cert_dir: directory,
             },
+            credentials: configured.credentials,
+            headers: configured.headers,
             ..registries::Options::default()
         }
     }
@@ -72,13 +116,17 @@ impl NodeArgs {
     /// No runtime answers and none is named.
     pub async fn look(&self, session: &Session) -> Result<Node, Error> {
         let named_root = self.host_root.clone().or_else(|| session.host_root.clone());
-        let (runtime, daemon) = match (&self.as_runtime, &named_root) {
+        let (runtime, daemon, started) = match (&self.as_runtime, &named_root) {
             // A tree of files and a version need no daemon.
-            (Some(runtime), Some(_)) => (runtime.clone(), None),
+            (Some(runtime), Some(_)) => (runtime.clone(), None, None),
             (named, _) => match running(session).await {
-                Ok((running, daemon)) => (named.clone().unwrap_or(running), daemon),
+                Ok(running) => (
+                    named.clone().unwrap_or(running.runtime),
+                    running.daemon,
+                    running.started,
+                ),
                 Err(error) => match named {
-                    Some(named) => (named.clone(), None),
+                    Some(named) => (named.clone(), None, None),
                     None => {
                         return Err(error.hint(
                             "to judge files without a running daemon, name the runtime: `--as containerd@1.7.27`",
@@ -106,12 +154,20 @@ impl NodeArgs {
             modified,
             host_root,
             daemon,
+            // Files of another tree, or staged ones, have nothing to do with that start.
+            started: started.filter(|_| self.host_root.is_none() && self.staged.is_none()),
         })
     }
 }
 
 /// The runtime that answers, and its process where /proc shows it.
-async fn running(session: &Session) -> Result<(RuntimeId, Option<Daemon>), Error> {
+struct Running {
+    runtime: RuntimeId,
+    daemon: Option<Daemon>,
+    started: Option<SystemTime>,
+}
+
+async fn running(session: &Session) -> Result<Running, Error> {
     let discovery = session.discover(Effort::Full, false).await?;
     if let Some(failure) = discovery.failure() {
         return Err(failure.into());
@@ -130,6 +186,17 @@ async fn running(session: &Session) -> Result<(RuntimeId, Option<Daemon>), Error
             .because(&error)
             .hint("name it yourself: `--as containerd@1.7.27`")
     })?;
-    let pid = report.process.as_ref().and_then(|process| process.pid);
-    Ok((id, pid.filter(|pid| *pid != 0).map(daemon::look)))
+    let process = report.process.as_ref();
+    let pid = process.and_then(|process| process.pid);
+    let started = process
+        .and_then(|process| process.started_at.as_ref())
+        .and_then(|started| started.parse::<jiff::Timestamp>().ok());
+    Ok(Running {
+        runtime: id,
+        daemon: pid.filter(|pid| *pid != 0).map(daemon::look),
+        started: started.and_then(|started| {
+            let seconds = u64::try_from(started.as_second()).ok()?;
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        }),
+    })
 }

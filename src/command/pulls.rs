@@ -87,6 +87,7 @@ fn shown_as(format: DocumentFormat, transfers: &[Transfer], now: i64) -> Result<
         kind: "Pulls",
         key: "pulls",
         items: transfers,
+        more: &[],
     };
     Ok(match format.structured() {
         None => list::align(&shown::grid(transfers, now)).into_bytes(),

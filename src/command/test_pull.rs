@@ -4,14 +4,13 @@
 //! Read-only towards registries except for the pull itself; towards the node, only names that the pull created are
 //! removed again (see `probe::test_pull`).
 
-use std::io::Read;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{TextOutput, duration, size};
+use super::args::{TextFormat, TextOutput, duration, size};
 use super::node::{Node, NodeArgs};
 use super::pull::progress::watch;
 use super::registry::route::{listed, reference};
@@ -19,31 +18,39 @@ use super::session::Session;
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
-use crate::probe::registry::{self as registries, Credential, Depth, EndpointProbe};
+use crate::probe::registry::{self as registries, Depth, EndpointProbe};
 use crate::probe::test_pull::{
     self as trial, Pull, PullStatus, Store, TestPull as Tested, Verdict,
 };
 use crate::registry::image_ref::ImageRef;
-use crate::registry::plan;
+use crate::registry::in_force::FileState;
+use crate::registry::plan::{self, Route};
 use crate::render::documents::Documents;
-use crate::render::{human, progress, test_pull as shown};
-use crate::secret::Secret;
+use crate::render::{human, progress, route, test_pull as shown};
+use credentials::{Credentials, Offer};
 
+mod credentials;
 mod judge;
+mod sandbox;
 
 const EXAMPLES: &str = "\
 Examples:
   criscope test-pull nginx:1.25
   criscope test-pull registry.k8s.io/pause:3.9 quay.io/a/b:1 -o json
   criscope test-pull -f images.txt --no-pull      probe only, pull nothing
-  echo user:password | criscope test-pull reg.example.com/a:1 --creds-stdin";
+  criscope test-pull --sandbox-image              can pods start at all?
+  criscope test-pull reg.example.com/a:1 --creds-stdin < user-and-password
+  criscope test-pull reg.example.com/a:1 --as-kubelet
+
+With credentials the owning registry is asked once before the pull, and nothing is pulled after a refusal: a runtime would
+repeat them with every request, and that locks accounts.";
 
 /// Arguments of `test-pull`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TestPull {
     /// Images, as they are written in a pod
-    #[arg(value_name = "IMAGE", required_unless_present = "file")]
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["file", "sandbox_image"])]
     images: Vec<String>,
     /// Read more images from a file, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
@@ -68,23 +75,16 @@ pub struct TestPull {
     /// How long a pull may take
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pull_timeout: Duration,
-    /// Read `user:password` for the image's registry from standard input
-    #[arg(long, conflicts_with = "file")]
-    creds_stdin: bool,
-    /// Pull with credentials although other hosts are on the route: the runtime offers them to each
-    #[arg(long, requires = "creds_stdin")]
-    share_creds: bool,
     /// Fail if an endpoint on the way does not work although the pull did
     #[arg(long)]
     strict: bool,
+    /// Also the image of pod sandboxes, which the runtime pulls by itself
+    #[arg(long)]
+    sandbox_image: bool,
+    #[command(flatten)]
+    credentials: Credentials,
     #[command(flatten)]
     node: NodeArgs,
-}
-
-/// User and password as they were given.
-struct Given {
-    user: String,
-    password: Secret,
 }
 
 /// Runs `criscope test-pull`.
@@ -101,27 +101,48 @@ pub async fn run(args: &TestPull, session: &Session) -> Result<Exit, Error> {
         .iter()
         .map(|image| reference(image))
         .collect::<Result<Vec<_>, _>>()?;
-    let given = if args.creds_stdin {
-        Some(credentials()?)
-    } else {
-        None
-    };
+    let reads_twice =
+        args.credentials.reads_stdin() && args.file.as_deref() == Some(Path::new("-"));
+    if reads_twice {
+        return Err(Error::usage(
+            "standard input cannot hold both images and credentials",
+        ));
+    }
     let node = args.node.look(session).await?;
+    let source = args.credentials.read(&node.host_root)?;
+    let mut subjects: Vec<(ImageRef, Offer)> = references
+        .into_iter()
+        .map(|image| {
+            let offer = args.credentials.offer(&source, &image);
+            (image, offer)
+        })
+        .collect();
+    if args.sandbox_image {
+        let image = sandbox::image(session, &node).await?;
+        let offer = args.credentials.offer(&source, &image.image).withheld();
+        subjects.push((image.image, offer.noting(image.notes)));
+    }
+    let images: Vec<ImageRef> = subjects.iter().map(|(image, _)| image.clone()).collect();
+    let files = node.files(&images);
     let mut tests = Vec::new();
-    for image in &references {
-        let test = args.test(session, &node, image, given.as_ref()).await?;
+    for (image, offer) in &subjects {
+        let test = args.test(session, &node, image, offer, &files).await?;
         if args.output.output.streams() {
             session
                 .output
-                .data(&args.shown(std::slice::from_ref(&test))?)?;
+                .data(&args.shown(std::slice::from_ref(&test), &files)?)?;
         }
         tests.push(test);
         if session.is_interrupted() {
             break;
         }
     }
+    if args.output.output == TextFormat::Text && node.started.is_some() {
+        let text = route::files(&files, node.runtime.name.as_str());
+        session.output.data(text.as_bytes())?;
+    }
     if !args.output.output.streams() {
-        session.output.data(&args.shown(&tests)?)?;
+        session.output.data(&args.shown(&tests, &files)?)?;
     }
     Ok(judge::exit(
         tests.iter().map(|test| test.verdict),
@@ -131,11 +152,12 @@ pub async fn run(args: &TestPull, session: &Session) -> Result<Exit, Error> {
 
 impl TestPull {
     /// The results in the form that was asked for.
-    fn shown(&self, tests: &[Tested]) -> Result<Vec<u8>, Error> {
+    fn shown(&self, tests: &[Tested], files: &[FileState]) -> Result<Vec<u8>, Error> {
         let documents = Documents {
             kind: "TestPull",
             key: "images",
             items: tests,
+            more: &[("files", serde_json::to_value(files).unwrap_or_default())],
         };
         Ok(documents.shown(self.output.output.structured(), shown::text)?)
     }
@@ -145,10 +167,11 @@ impl TestPull {
         session: &Session,
         node: &Node,
         image: &ImageRef,
-        given: Option<&Given>,
+        offer: &Offer,
+        files: &[FileState],
     ) -> Result<Tested, Error> {
         let route = plan::route(&node.declared, &node.runtime, image);
-        let options = self.probing(node, &route, given);
+        let options = self.probing(node, image, &route, offer);
         let step = Mutex::new(format!(
             "probing {} endpoints of {image}",
             route.endpoints.len()
@@ -170,6 +193,8 @@ impl TestPull {
             verdict: Verdict::NotTried,
             message: String::new(),
             warnings: Vec::new(),
+            notes: judge::notes(files, node.runtime.name, &offer.notes),
+            credentials: offer.source.clone(),
             pull: Pull {
                 status: PullStatus::Skipped,
                 ms: None,
@@ -184,39 +209,36 @@ impl TestPull {
             route,
             probes,
         };
-        match self.reason_not_to_pull(session, node, &test, given).await? {
+        match self
+            .reason_not_to_pull(session, node, image, &test, offer)
+            .await?
+        {
             Some(reason) => test.message = reason,
-            None => self.pull(session, image, given, &mut test).await?,
+            None => self.pull(session, image, offer, &mut test).await?,
         }
         judge::conclude(&mut test, self.expect_digest.as_deref(), self.no_pull);
         Ok(test)
     }
 
-    /// How the runtime would ask: with the daemon's proxy and authorities, and credentials for the owning host alone.
+    /// How the runtime would ask: with the daemon's proxy, authorities, credentials and headers. What comes with the pull
+    /// request wins over the configuration, and is for the owning host alone.
     fn probing(
         &self,
         node: &Node,
-        route: &plan::Route,
-        given: Option<&Given>,
+        image: &ImageRef,
+        route: &Route,
+        offer: &Offer,
     ) -> registries::Options {
-        let owner = route
-            .endpoints
-            .last()
-            .and_then(|endpoint| trial::host_of(&endpoint.url));
-        let credentials = given.zip(owner).map(|(given, host)| Credential {
-            host: host.to_owned(),
-            user: given.user.clone(),
-            password: given.password.clone(),
-        });
-        registries::Options {
-            depth: if self.deep {
-                Depth::Blobs
-            } else {
-                Depth::Manifest
-            },
-            credentials: credentials.into_iter().collect(),
-            ..node.probing()
-        }
+        let mut options = node.probing(std::slice::from_ref(route));
+        options.depth = if self.deep {
+            Depth::Blobs
+        } else {
+            Depth::Manifest
+        };
+        options
+            .credentials
+            .splice(0..0, offer.for_probing(image, route));
+        options
     }
 
     /// Why the pull is not tried, if so.
@@ -224,8 +246,9 @@ impl TestPull {
         &self,
         session: &Session,
         node: &Node,
+        image: &ImageRef,
         test: &Tested,
-        given: Option<&Given>,
+        offer: &Offer,
     ) -> Result<Option<String>, Error> {
         if self.no_pull {
             return Ok(Some("not pulled, as asked".to_owned()));
@@ -233,21 +256,9 @@ impl TestPull {
         if let Some(fatal) = &test.route.fatal {
             return Ok(Some(format!("the pull cannot start: {fatal}")));
         }
-        if given.is_some() {
-            let refused = test
-                .probes
-                .last()
-                .is_some_and(|probe| probe.verdict == registries::Verdict::Unauthorized);
-            if refused {
-                return Ok(Some("not pulled: the registry refuses these credentials, and repeating them could lock the account".to_owned()));
-            }
-            let hosts = test.route.endpoints.len();
-            if hosts > 1 && !self.share_creds {
-                return Ok(Some(format!(
-                    "not pulled: the runtime would offer the credentials to all {hosts} endpoints of the route; \
-                     `--share-creds` allows it"
-                )));
-            }
+        let reason = offer.reason_not_to_pull(image, &test.route, &test.probes, node.runtime.name);
+        if reason.is_some() {
+            return Ok(reason);
         }
         let layers = test
             .probes
@@ -270,22 +281,17 @@ impl TestPull {
         &self,
         session: &Session,
         image: &ImageRef,
-        given: Option<&Given>,
+        offer: &Offer,
         test: &mut Tested,
     ) -> Result<(), Error> {
         let client = session.client().await?;
         let before = Store::look(client).await?;
         test.already_present = before.has(&image.to_string());
-        let auth = given.map(|given| cri::AuthConfig {
-            username: given.user.clone(),
-            password: given.password.reveal().to_owned(),
-            ..Default::default()
-        });
         let _duty = session.duty();
         let pulling = trial::pull(
             client,
             image,
-            auth,
+            offer.for_pull(),
             Some(self.pull_timeout),
             session.interrupted(),
         );
@@ -346,26 +352,6 @@ async fn too_full(client: &Client, host_root: &Path, bytes: u64) -> Option<Strin
             human::size(available, 3)
         )
     })
-}
-
-/// `user:password` from standard input.
-fn credentials() -> Result<Given, Error> {
-    const LONGEST: u64 = 64 * 1024;
-    let mut text = String::new();
-    std::io::stdin()
-        .take(LONGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| {
-            Error::usage("cannot read credentials from standard input").because(&error)
-        })?;
-    match text.trim_end_matches(['\r', '\n']).split_once(':') {
-        Some((user, password)) if !user.is_empty() => Ok(Given {
-            user: user.to_owned(),
-            password: Secret::new(password),
-        }),
-        _ => Err(Error::usage("standard input holds no credentials")
-            .hint("write them as `user:password` on one line")),
-    }
 }
 
 /// Whether two probes saw different content under the same name.

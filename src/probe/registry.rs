@@ -164,6 +164,13 @@ impl Default for Options {
     }
 }
 
+/// `host[:port]` of a URL as [`Credential`] and [`Options::headers`] name it: lower case, without the scheme's own port.
+pub fn authority_of(url: &str) -> Option<String> {
+    Target::parse(url)
+        .ok()
+        .map(|target| target.origin.authority())
+}
+
 /// Probes every endpoint of a route, several at a time. The answers stand in the order of the route.
 pub async fn probe_route(
     route: &Route,

@@ -55,8 +55,11 @@ pub struct Route {
     pub runtime: String,
     /// The endpoints in the order in which they are asked; neighbours with equal method and URL are merged.
     pub endpoints: Vec<RouteEndpoint>,
-    /// Why the pull cannot even start, if so.
+    /// Why the pull cannot even start, if so; for a pull that fails at once, the runtime's own words and nothing else.
     pub fatal: Option<String>,
+    /// Where the cause of it is written, if it is in one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fatal_source: Option<Source>,
     /// Files that could change the answer and that nobody has read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<PathBuf>,
@@ -76,6 +79,7 @@ impl Route {
             runtime: runtime.to_string(),
             endpoints: Vec::new(),
             fatal: None,
+            fatal_source: None,
             unread: Vec::new(),
         }
     }
@@ -85,6 +89,12 @@ impl Route {
         self.endpoints.clear();
         self.fatal = Some(why.into());
         self
+    }
+
+    /// The same, with the place of the cause.
+    fn stopped_at(mut self, why: impl Into<String>, place: Option<&Place>) -> Self {
+        self.fatal_source = place.map(Source::from);
+        self.stopped(why)
     }
 
     /// Adds an endpoint; one that equals its neighbour is merged with it.

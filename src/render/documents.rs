@@ -18,6 +18,8 @@ pub struct Documents<'d, T> {
     pub key: &'static str,
     /// The elements.
     pub items: &'d [T],
+    /// Other lists that go with it, by key.
+    pub more: &'d [(&'static str, serde_json::Value)],
 }
 
 impl<T: Serialize> Documents<'_, T> {
@@ -52,10 +54,13 @@ impl<T: Serialize> Documents<'_, T> {
 
 impl<T: Serialize> Serialize for Documents<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
+        let mut map = serializer.serialize_map(Some(3 + self.more.len()))?;
         map.serialize_entry("apiVersion", API_VERSION)?;
         map.serialize_entry("kind", self.kind)?;
         map.serialize_entry(self.key, self.items)?;
+        for (key, value) in self.more {
+            map.serialize_entry(key, value)?;
+        }
         map.end()
     }
 }
@@ -72,6 +77,7 @@ mod tests {
                 kind: "Numbers",
                 key: "numbers",
                 items: &[1, 2],
+                more: &[],
             };
             let bytes = documents
                 .shown(format, |number| format!("no. {number}\n"))

@@ -1,5 +1,6 @@
 //! A route for people: one numbered line an endpoint, below it how it is asked, why, and where that is written.
 
+use crate::registry::in_force::{FileState, Read};
 use crate::registry::plan::failover::{Failover, Failure, ShownError};
 use crate::registry::plan::{AuthSource, Phase, Route, RouteEndpoint, Source};
 
@@ -13,9 +14,16 @@ pub fn text(route: &Route) -> String {
         sanitize::line(&route.runtime)
     );
     if let Some(fatal) = &route.fatal {
+        let at = route
+            .fatal_source
+            .as_ref()
+            .map(place)
+            .filter(|place| !fatal.contains(place.as_str()))
+            .map_or_else(String::new, |place| format!(" ({place})"));
         text.push_str(&format!(
-            "  the pull cannot start: {}\n",
-            sanitize::line(fatal)
+            "  the pull cannot start: {}{}\n",
+            sanitize::line(fatal),
+            sanitize::line(&at)
         ));
     }
     for (index, endpoint) in route.endpoints.iter().enumerate() {
@@ -38,6 +46,31 @@ pub fn text(route: &Route) -> String {
         text.push_str(&format!(
             "  not read, and it could change the answer: {}\n",
             sanitize::line(&path.display().to_string())
+        ));
+    }
+    text
+}
+
+/// The files behind routes: which are read when, which never, and which are not in force yet.
+pub fn files(files: &[FileState], runtime: &str) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let mut text = "files:\n".to_owned();
+    for file in files {
+        let state = match (file.read, file.pending) {
+            (Read::AtStart, Some(true)) => {
+                format!("not loaded yet: changed after {runtime} started, restart it")
+            }
+            (Read::AtStart, Some(false)) => "loaded".to_owned(),
+            (Read::AtStart, None) => file.why.clone(),
+            (Read::EveryPull, _) => "read at every pull: no restart".to_owned(),
+            (Read::Never, _) => format!("not read: {}", file.why),
+        };
+        text.push_str(&format!(
+            "  {}: {}\n",
+            sanitize::line(&file.path.display().to_string()),
+            sanitize::line(&state)
         ));
     }
     text

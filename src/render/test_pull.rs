@@ -12,6 +12,12 @@ pub fn text(test: &TestPull) -> String {
     for warning in &test.warnings {
         text.push_str(&format!("  warning: {}\n", line(warning)));
     }
+    for note in &test.notes {
+        text.push_str(&format!("  note: {}\n", line(note)));
+    }
+    if let Some(source) = &test.credentials {
+        text.push_str(&format!("  with the credentials from {}\n", line(source)));
+    }
     text.push_str(&format!(
         "  route of {} on {}:\n",
         line(&test.route.reference),

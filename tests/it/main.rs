@@ -27,6 +27,7 @@ mod house;
 mod lab;
 mod lists;
 mod logs;
+mod logins;
 mod port_forward;
 mod proto;
 mod pull;

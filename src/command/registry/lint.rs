@@ -14,6 +14,7 @@ use super::given::Given;
 use crate::check::remark::{Alias, Frame, patch, report};
 use crate::error::{Error, Exit};
 use crate::registry::declared::Declared;
+use crate::registry::in_force::Read;
 use crate::registry::lint::{Remark, lint};
 use crate::registry::version::RuntimeId;
 use crate::render::report::Situation;
@@ -119,6 +120,19 @@ impl Lint {
     async fn subjects(&self, session: &Session) -> Result<Vec<Subject>, Error> {
         if self.paths.is_empty() {
             let node = self.node.look(session).await?;
+            for file in node.files(&[]) {
+                let path = file.path.display();
+                match (file.read, file.pending) {
+                    (Read::AtStart, Some(true)) => session.output.warning(format!(
+                        "{path} was changed after {0} started: what it says is in force only after a restart of {0}",
+                        node.runtime.name
+                    )),
+                    (Read::Never, _) => session
+                        .output
+                        .status(format!("{path} is not read: {}", file.why)),
+                    _ => {}
+                }
+            }
             return Ok(vec![Subject {
                 declared: node.declared,
                 runtime: node.runtime,

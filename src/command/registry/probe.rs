@@ -101,13 +101,16 @@ pub async fn run(args: &Probe, session: &Session) -> Result<Exit, Error> {
         Err(_) if !args.endpoint.is_empty() => None,
         Err(error) => return Err(error),
     };
-    let mut options = node.as_ref().map(Node::probing).unwrap_or_default();
+    let routes = args.routes(node.as_ref(), &references)?;
+    let mut options = node
+        .as_ref()
+        .map(|node| node.probing(&routes))
+        .unwrap_or_default();
     options.depth = match (args.deep, references.is_empty()) {
         (_, true) => Depth::Ping,
         (true, false) => Depth::Blobs,
         (false, false) => Depth::Manifest,
     };
-    let routes = args.routes(node.as_ref(), &references)?;
     let probes = args.probe(session, node.as_ref(), routes, &options).await?;
     // Text and lines were written as the probes came in.
     if !args.output.output.streams() {
@@ -115,6 +118,7 @@ pub async fn run(args: &Probe, session: &Session) -> Result<Exit, Error> {
             kind: "RegistryProbe",
             key: "images",
             items: &probes,
+            more: &[],
         };
         let bytes = documents.shown(args.output.output.structured(), shown::text)?;
         session.output.data(&bytes)?;
@@ -144,6 +148,7 @@ impl Probe {
                 runtime: runtime.clone(),
                 endpoints: endpoints?,
                 fatal: None,
+                fatal_source: None,
                 unread: Vec::new(),
             })
         };
@@ -259,6 +264,7 @@ impl Probe {
                     kind: "RegistryProbe",
                     key: "images",
                     items: std::slice::from_ref(&probe),
+                    more: &[],
                 };
                 if self.output.output == TextFormat::Text && !probes.is_empty() {
                     session.output.data(b"\n")?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::super::args::TextOutput;
+use super::super::args::{TextFormat, TextOutput};
 use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
 use crate::error::{Error, Exit};
@@ -83,6 +83,7 @@ pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
     if args.compare.is_some() || args.compare_as.is_some() {
         return args.compared(session, &node, &references, routes);
     }
+    let files = node.files(&references);
     let stopped = routes.iter().any(|route| route.fatal.is_some());
     let failover = failover(node.declared.rules(), &node.runtime);
     let answers: Vec<Answer> = routes
@@ -96,10 +97,15 @@ pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
         kind: "Routes",
         key: "routes",
         items: &answers,
+        more: &[("files", serde_json::to_value(&files).unwrap_or_default())],
     };
-    let bytes = documents.shown(args.output.output.structured(), |answer| {
+    let mut bytes = documents.shown(args.output.output.structured(), |answer| {
         shown::text(&answer.route) + &shown::failover(&answer.route, &answer.failover)
     })?;
+    if args.output.output == TextFormat::Text {
+        let files = shown::files(&files, node.runtime.name.as_str());
+        bytes.extend(files.as_bytes());
+    }
     session.output.data(&bytes)?;
     Ok(if stopped {
         Exit::Failure
@@ -135,6 +141,7 @@ impl Route {
             kind: "RouteComparison",
             key: "comparisons",
             items: &comparisons,
+            more: &[],
         };
         let bytes = documents.shown(self.output.output.structured(), route_comparison::text)?;
         session.output.data(&bytes)?;

@@ -4,7 +4,9 @@ use super::diverging;
 use crate::error::Exit;
 use crate::probe::registry::EndpointProbe;
 use crate::probe::test_pull::{PullStatus, TestPull, Verdict, host_of, served_by};
+use crate::registry::in_force::FileState;
 use crate::registry::plan::Phase;
+use crate::registry::version::RuntimeName;
 use crate::render::test_pull::word;
 
 /// Fills in the verdict, who served, the sentence and the warnings.
@@ -26,6 +28,20 @@ pub fn conclude(test: &mut TestPull, expected: Option<&str>, no_pull: bool) {
         PullStatus::Skipped if no_pull => probed(test, expected),
         PullStatus::Skipped => test.verdict = Verdict::NotTried,
     }
+}
+
+/// What has to be known beside the verdict: files that the daemon has not loaded, and about credentials.
+pub fn notes(files: &[FileState], runtime: RuntimeName, more: &[String]) -> Vec<String> {
+    let pending = files.iter().filter(|file| file.pending == Some(true));
+    pending
+        .map(|file| {
+            format!(
+                "{} was changed after {runtime} started: the pull goes by the old one, the route shown by the new one",
+                file.path.display()
+            )
+        })
+        .chain(more.iter().cloned())
+        .collect()
 }
 
 /// The worst verdict decides.

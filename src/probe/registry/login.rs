@@ -26,6 +26,9 @@ pub struct Credential {
     pub password: Secret,
 }
 
+/// What containerd 1.7 and later say where a password is wanted and there is none.
+pub(super) const NO_LOGIN: &str = "no basic auth credentials";
+
 /// What is known of a credential.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -95,7 +98,7 @@ impl<'a> Walk<'a> {
                         at,
                         "it wants a user and a password, and none were given",
                     )
-                    .in_go("no basic auth credentials"));
+                    .in_go(NO_LOGIN));
                 };
                 self.authorization = Some(basic);
                 let reply = self.ask(method, target, accept, at).await?;

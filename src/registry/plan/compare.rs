@@ -275,6 +275,7 @@ mod tests {
             runtime: "containerd@1.7.0".into(),
             endpoints: urls.iter().map(endpoint).collect(),
             fatal: None,
+            fatal_source: None,
             unread: Vec::new(),
         }
     }

@@ -38,8 +38,11 @@ pub enum Mechanism {
     },
 }
 
-/// An error that ends a plan: its text.
-type Stop = String;
+/// An error that ends a plan: its text, and where its cause is written.
+struct Stop {
+    error: String,
+    place: Option<Place>,
+}
 
 impl<'d> Planner<'d> {
     /// Plays a start of the daemon.
@@ -65,7 +68,7 @@ impl<'d> Planner<'d> {
         let mut route = Route::new(self.runtime, image);
         route.unread.clone_from(&self.config.unread);
         if let Some(fatal) = &self.config.fatal {
-            return route.stopped(fatal.sentence());
+            return route.stopped_at(fatal.sentence(), Some(&fatal.place));
         }
         let planned = match self.mechanism() {
             Mechanism::Mirrors => self.mirrors(image, &mut route),
@@ -87,13 +90,13 @@ impl<'d> Planner<'d> {
                 "no endpoint can be asked: unsupported protocol scheme or no host in the URL",
             ),
             Ok(()) => route,
-            Err(why) => route.stopped(why),
+            Err(stop) => route.stopped_at(stop.error, stop.place.as_ref()),
         }
     }
 
     /// How hosts are found.
     pub fn mechanism(&self) -> Mechanism {
-        let transfer = self.holds(Rule::TransferService) && self.config.local_pull.is_none();
+        let transfer = self.transfers();
         match &self.config.registry.config_path {
             Some(path) if transfer => Mechanism::Directories {
                 roots: vec![self.declared.absolute(path.value())],
@@ -115,13 +118,22 @@ impl<'d> Planner<'d> {
         }
     }
 
-    /// The text of an error that fails every pull from a namespace.
-    fn failed(&self, image: &ImageRef, doing: &str, error: &str, place: &Place) -> Stop {
-        format!(
-            "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {doing}: {error} ({}:{})",
-            place.path.display(),
-            place.line
-        )
+    /// Whether pulls go through the transfer service.
+    fn transfers(&self) -> bool {
+        self.holds(Rule::TransferService) && self.config.local_pull.is_none()
+    }
+
+    /// An error that fails every pull from a namespace, in the daemon's words.
+    fn failed(&self, image: &ImageRef, error: &str, place: Option<&Place>) -> Stop {
+        let doing = if self.transfers() {
+            "failed to resolve image".to_owned()
+        } else {
+            format!("failed to resolve reference \"{image}\"")
+        };
+        Stop {
+            error: format!("failed to pull and unpack image \"{image}\": {doing}: {error}"),
+            place: place.cloned(),
+        }
     }
 
     fn main(&self) -> Place {

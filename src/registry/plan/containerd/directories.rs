@@ -46,7 +46,7 @@ impl Planner<'_> {
         let namespace = image.domain();
         let found = self.directory(namespace, roots, &mut route.unread);
         if let Some(fatal) = found.as_ref().and_then(|found| found.fatal.as_ref()) {
-            return Err(self.failed(image, "host configuration", &fatal.message, &fatal.place));
+            return Err(self.failed(image, &fatal.message, Some(&fatal.place)));
         }
         let why = self.why_upstream(namespace, found.as_ref(), list_as_one);
         let (directory, hosts) = match found {
@@ -106,14 +106,8 @@ impl Planner<'_> {
             .iter()
             .any(|phases| phases.contains(&Phase::Resolve))
         {
-            return Err(format!(
-                "failed to resolve reference \"{image}\": no resolve hosts: not found: no host has the capabilities that {} needs",
-                if image.digest().is_some() {
-                    "a digest (`pull`)"
-                } else {
-                    "a tag (`pull` and `resolve`)"
-                }
-            ));
+            // What is lacking is told by the endpoints that a lint names; here stands what the daemon says.
+            return Err(self.failed(image, "no resolve hosts: not found", None));
         }
         Ok(())
     }
@@ -206,20 +200,20 @@ impl Planner<'_> {
                     "unable to read CA cert \"{0}\": open {0}: no such file or directory",
                     ca.value.display()
                 );
-                return Err(self.failed(image, "host configuration", &error, &ca.place));
+                return Err(self.failed(image, &error, Some(&ca.place)));
             }
             if let Some(labels) = self.declared.tree.pem_labels(&ca.value)
                 && !labels.iter().any(|label| label == "CERTIFICATE")
             {
                 let error = format!("unable to load CA cert \"{}\"", ca.value.display());
-                return Err(self.failed(image, "host configuration", &error, &ca.place));
+                return Err(self.failed(image, &error, Some(&ca.place)));
             }
             tls.ca.push(ca.value.clone());
         }
         for pair in host.client.iter().flatten() {
             if let Some(error) = self.key_pair(&pair.cert.value, pair.key.as_deref(), "read", route)
             {
-                return Err(self.failed(image, "host configuration", &error, &pair.cert.place));
+                return Err(self.failed(image, &error, Some(&pair.cert.place)));
             }
             let key = pair.key.clone().unwrap_or_else(|| pair.cert.value.clone());
             tls.client_cert.get_or_insert(ClientCert {

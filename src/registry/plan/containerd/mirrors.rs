@@ -26,12 +26,8 @@ impl Planner<'_> {
                 endpoint.value.clone()
             } else {
                 let dummy = parse_url(&format!("dummy://{}", endpoint.value)).map_err(|error| {
-                    self.failed(
-                        image,
-                        "get registry endpoints: parse endpoint url",
-                        &error,
-                        &endpoint.place,
-                    )
+                    let error = format!("get registry endpoints: parse endpoint url: {error}");
+                    self.failed(image, &error, Some(&endpoint.place))
                 })?;
                 format!("{}://{}", self.default_scheme(&dummy.host), endpoint.value)
             };
@@ -41,12 +37,8 @@ impl Planner<'_> {
         for (text, endpoint) in endpoints {
             let url = parse_url(&text).map_err(|error| {
                 let place = endpoint.map_or_else(|| self.main(), |endpoint| endpoint.place.clone());
-                self.failed(
-                    image,
-                    "get registry endpoints: parse endpoint url",
-                    &error,
-                    &place,
-                )
+                let error = format!("get registry endpoints: parse endpoint url: {error}");
+                self.failed(image, &error, Some(&place))
             })?;
             urls.push((url, endpoint));
         }
@@ -109,7 +101,7 @@ impl Planner<'_> {
             ..TlsPolicy::default()
         };
         if let Some(configured) = settings.and_then(|settings| settings.tls.as_ref()) {
-            self.tls_of_config(configured, address, &mut tls, route)?;
+            self.tls_of_config(image, configured, address, &mut tls, route)?;
         }
         route.push(RouteEndpoint {
             method: Method::Head,
@@ -127,16 +119,19 @@ impl Planner<'_> {
 
     fn tls_of_config(
         &self,
+        image: &ImageRef,
         configured: &Tls,
         address: &Address,
         tls: &mut TlsPolicy,
         route: &mut Route,
     ) -> Result<(), Stop> {
+        let settings = self.config.registry.configs.get(&address.host);
         let fail = |error: String| {
-            format!(
+            let error = format!(
                 "get TLSConfig for registry \"{}://{}\": {error}",
                 address.scheme, address.host
-            )
+            );
+            self.failed(image, &error, settings.map(|settings| &settings.place))
         };
         if let Some(error) = configured.incomplete() {
             return Err(fail(error));
