@@ -209,6 +209,15 @@ pub fn origins(declared: &Declared, runtime: &RuntimeId) -> Vec<Origin> {
     found
 }
 
+/// The certificates and keys that the section of config.toml names. Who has the file alone cannot know whether they are
+/// there, and takes them to be.
+pub fn certificates(declared: &Declared, runtime: &RuntimeId) -> Vec<PathBuf> {
+    written::Section::read(declared, runtime)
+        .certificates()
+        .map(|file| declared.absolute(&file))
+        .collect()
+}
+
 /// Converts a node's configuration. `runtime` is the one that is to read the result.
 ///
 /// # Errors

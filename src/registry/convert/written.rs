@@ -62,6 +62,21 @@ impl Section {
         self.mirrors.is_empty() && !self.configs.iter().any(|(_, entry)| tls(&entry.node))
     }
 
+    /// The files that TLS options name.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = String> + '_ {
+        let options = self
+            .configs
+            .iter()
+            .filter_map(|(_, entry)| entry.node.table()?.table("tls"));
+        options.flat_map(|tls| {
+            ["ca_file", "cert_file", "key_file"]
+                .into_iter()
+                .filter_map(|key| tls.node(key).and_then(Node::str))
+                .filter(|file| !file.is_empty())
+                .map(str::to_owned)
+        })
+    }
+
     /// The section alone, without what no image matches and what is no address.
     pub(super) fn planned(&self, runtime: &RuntimeId, left: &mut Vec<Left>) -> Planned {
         let mut text = "version = 2\n".to_owned();
