@@ -4,7 +4,9 @@
 //! served both), so one client speaks either. It starts with v1 and, where the runtime does not know that service,
 //! falls back and remembers.
 
+mod call;
 pub mod containerd;
+mod elements;
 mod error;
 mod events;
 mod reply;
@@ -13,14 +15,13 @@ mod retry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::PathAndQuery;
-use tonic::client::Grpc;
 
 use crate::cri;
 use crate::endpoint::Endpoint;
-use crate::endpoint::connect::{self, Connection, ORIGIN};
+use crate::endpoint::connect::{self, Connection};
 
+pub use elements::Elements;
 pub use error::{Error, Kind};
 pub use reply::Reply;
 pub use retry::Retry;
@@ -184,22 +185,23 @@ impl Client {
         deadline: Option<Duration>,
     ) -> Result<Reply<A>, Error>
     where
-        Q: prost::Message + Clone + 'static,
+        Q: prost::Message,
     {
-        self.patiently(rpc, async || self.ask(rpc, request.clone(), deadline).await)
+        self.patiently(rpc, async || {
+            self.negotiated(rpc, async |api| {
+                self.call(rpc, api, &request, deadline).await
+            })
             .await
+        })
+        .await
     }
 
-    /// Asks once, in whichever API the runtime speaks.
-    async fn ask<Q, A>(
+    /// Makes a call in the API that the runtime speaks, which the first call finds out.
+    async fn negotiated<T>(
         &self,
         rpc: &Rpc,
-        request: Q,
-        deadline: Option<Duration>,
-    ) -> Result<Reply<A>, Error>
-    where
-        Q: prost::Message + Clone + 'static,
-    {
+        call: impl AsyncFn(Api) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let api = self.api();
         if api == Api::V1alpha2 && !self.options.fall_back {
             return Err(Error::OnlyOlder {
@@ -207,48 +209,27 @@ impl Client {
                 endpoint: self.of(rpc).endpoint.clone(),
             });
         }
-        if api == Api::V1 && self.options.fall_back {
-            match self.call(rpc, Api::V1, request.clone(), deadline).await {
-                Err(Error::Status {
-                    kind: Kind::UnknownService,
-                    message,
-                    endpoint,
-                    code,
-                    ..
-                }) => {
-                    let answer = self.call(rpc, Api::V1alpha2, request, deadline).await;
-                    if let Err(Error::Status {
-                        kind: Kind::UnknownService,
-                        ..
-                    }) = answer
-                    {
-                        // Neither is there: the first refusal is the one people search for.
-                        return Err(Error::Status {
-                            rpc: rpc.name,
-                            endpoint,
-                            kind: Kind::UnknownService,
-                            code,
-                            message,
-                        });
-                    }
-                    self.older.store(true, Ordering::Relaxed);
-                    answer
-                }
-                other => other,
-            }
-        } else {
-            let answer = self.call(rpc, api, request, deadline).await;
-            match answer {
-                Err(Error::Status {
-                    kind: Kind::UnknownService,
-                    ..
-                }) if api == Api::V1 && self.serves_older().await => Err(Error::OnlyOlder {
+        let refused = match call(api).await {
+            Err(error) if api == Api::V1 && error.kind() == Some(Kind::UnknownService) => error,
+            other => return other,
+        };
+        if !self.options.fall_back {
+            return Err(if self.serves_older().await {
+                Error::OnlyOlder {
                     rpc: rpc.name,
                     endpoint: self.of(rpc).endpoint.clone(),
-                }),
-                other => other,
-            }
+                }
+            } else {
+                refused
+            });
         }
+        let answer = call(Api::V1alpha2).await;
+        match answer {
+            // Neither is there: the first refusal is the one people search for.
+            Err(error) if error.kind() == Some(Kind::UnknownService) => return Err(refused),
+            _ => self.older.store(true, Ordering::Relaxed),
+        }
+        answer
     }
 
     /// Whether the runtime would answer in `v1alpha2`, which this client does not speak.
@@ -259,7 +240,7 @@ impl Client {
         };
         let request = cri::VersionRequest::default();
         let answer: Result<Reply<cri::VersionResponse>, Error> = self
-            .call(&RPC, Api::V1alpha2, request, Some(self.options.deadline))
+            .call(&RPC, Api::V1alpha2, &request, Some(self.options.deadline))
             .await;
         answer.is_ok()
     }
@@ -271,53 +252,38 @@ impl Client {
         }
     }
 
-    async fn call<Q, A>(
+    async fn call<A>(
         &self,
         rpc: &Rpc,
         api: Api,
-        request: Q,
+        request: &impl prost::Message,
         deadline: Option<Duration>,
-    ) -> Result<Reply<A>, Error>
-    where
-        Q: prost::Message + 'static,
-    {
+    ) -> Result<Reply<A>, Error> {
         let service = self.of(rpc);
-        let path = rpc.path(api);
-        let codec = reply::RawCodec::<Q>::default();
-        // A list has no largest size: containerd itself refuses above 16 MiB, CRI-O above 80 MiB.
-        let mut grpc = Grpc::with_origin(service.line.connection(), Uri::from_static(ORIGIN))
-            .max_decoding_message_size(usize::MAX);
         let began = std::time::Instant::now();
-        let call = async {
-            grpc.ready()
-                .await
-                .map_err(|error| tonic::Status::from_error(Box::new(error)))?;
-            grpc.unary(tonic::Request::new(request), path, codec).await
-        };
-        let outcome = match deadline {
-            Some(deadline) => match tokio::time::timeout(deadline, call).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    let endpoint = service.endpoint.clone();
-                    tracing::debug!(rpc = rpc.name, %endpoint, ?deadline, "no answer");
-                    return Err(Error::Deadline {
-                        rpc: rpc.name,
-                        endpoint,
-                        deadline,
-                    });
-                }
-            },
-            None => call.await,
-        };
+        let patience = call::Patience::new(deadline);
+        let outcome =
+            call::unary(&service.line.connection(), rpc.path(api), request, patience).await;
+        let took = began.elapsed();
         match outcome {
-            Ok(response) => {
-                let bytes = response.into_inner();
-                tracing::debug!(rpc = rpc.name, api = api.name(), bytes = bytes.len(), took = ?began.elapsed(), "answer");
+            Ok(bytes) => {
+                tracing::debug!(
+                    rpc = rpc.name,
+                    api = api.name(),
+                    bytes = bytes.len(),
+                    ?took,
+                    "answer"
+                );
                 Ok(Reply::new(bytes))
             }
-            Err(status) => {
-                tracing::debug!(rpc = rpc.name, api = api.name(), code = ?status.code(), took = ?began.elapsed(), "refused");
-                Err(Error::from_status(rpc.name, &service.endpoint, &status))
+            Err(failure) => {
+                tracing::debug!(rpc = rpc.name, api = api.name(), %failure, ?took, "no answer");
+                Err(Error::from_failure(
+                    rpc.name,
+                    &service.endpoint,
+                    failure,
+                    deadline,
+                ))
             }
         }
     }

@@ -44,6 +44,7 @@ pub mod runp;
 pub mod runtime_config;
 pub mod select;
 pub mod session;
+pub mod showing;
 pub mod start;
 pub mod stats;
 pub mod statsp;

@@ -204,6 +204,9 @@ impl From<std::io::Error> for Error {
 
 impl From<structured::Error> for Error {
     fn from(error: structured::Error) -> Self {
+        if let structured::Error::Write(error) = error {
+            return Self::from(error);
+        }
         let made = Self::failure(&error);
         match std::error::Error::source(&error) {
             Some(source) => made.because(source),
@@ -253,7 +256,7 @@ impl From<client::Error> for Error {
                 _ => Exit::Failure,
             },
             client::Error::OnlyOlder { .. } => Exit::Failure,
-            client::Error::Decode { .. } => Exit::Undetermined,
+            client::Error::Decode { .. } | client::Error::Malformed { .. } => Exit::Undetermined,
         };
         let mut made = Self::with_exit(exit, &error);
         made.said = error

@@ -3,12 +3,14 @@
 
 pub mod container;
 pub mod image;
+pub mod listed;
 pub mod listing;
 pub mod pod_sandbox;
 pub mod stats;
 
 pub use container::{Container, ContainerState};
 pub use image::Image;
+pub use listed::{Listed, ListedContainer, ListedImage, ListedPod};
 pub use listing::{Item, Listing, Row};
 pub use pod_sandbox::{PodSandbox, PodSandboxState};
 pub use stats::{ContainerStats, MetricDescriptor, PodMetrics, PodStats};

@@ -27,6 +27,7 @@ mod encode;
 mod gather;
 pub mod json;
 mod number;
+mod pick;
 mod scalar;
 mod schema;
 mod split;
@@ -36,6 +37,7 @@ mod value;
 mod walk;
 
 pub use encode::{EncodeErrors, Mistake, Problem, encode, encode_known};
+pub use pick::{Path, Picked, Picker};
 pub use schema::schema;
 pub use split::Splitter;
 pub use table::{EnumType, Field, Kind, MessageType, Shape, Typed, message_type, message_types};

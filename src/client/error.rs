@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::call::Failure;
 use crate::endpoint::{Endpoint, connect};
+use crate::wire;
 
 /// Why a call had no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,17 @@ pub enum Error {
         #[source]
         source: prost::DecodeError,
     },
+    /// The answer is no list of messages.
+    #[error("the answer to {rpc} from `{endpoint}` cannot be read")]
+    Malformed {
+        /// Name of the RPC, as in the proto.
+        rpc: &'static str,
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// Where it stops being one.
+        #[source]
+        source: wire::Malformed,
+    },
 }
 
 /// The class of a failed call: what a caller may want to act on.
@@ -97,7 +110,7 @@ impl Error {
             Error::Status { kind, .. } => Some(*kind),
             Error::Deadline { .. } => Some(Kind::Deadline),
             Error::OnlyOlder { .. } => Some(Kind::UnknownService),
-            Error::Connect { .. } | Error::Decode { .. } => None,
+            Error::Connect { .. } | Error::Decode { .. } | Error::Malformed { .. } => None,
         }
     }
 
@@ -106,7 +119,10 @@ impl Error {
         let (code, message) = match self {
             Error::Status { code, message, .. } => (*code, message.as_str()),
             Error::Deadline { .. } => (Code::DeadlineExceeded, "context deadline exceeded"),
-            Error::Connect { .. } | Error::OnlyOlder { .. } | Error::Decode { .. } => return None,
+            Error::Connect { .. }
+            | Error::OnlyOlder { .. }
+            | Error::Decode { .. }
+            | Error::Malformed { .. } => return None,
         };
         // tonic names the codes as Go does, but for one letter.
         let name = match code {
@@ -127,7 +143,39 @@ impl Error {
             Error::Connect { .. }
             | Error::OnlyOlder { .. }
             | Error::Deadline { .. }
-            | Error::Decode { .. } => false,
+            | Error::Decode { .. }
+            | Error::Malformed { .. } => false,
+        }
+    }
+
+    /// What a call came to that had this `deadline`.
+    pub(super) fn from_failure(
+        rpc: &'static str,
+        endpoint: &Endpoint,
+        failure: Failure,
+        deadline: Option<Duration>,
+    ) -> Self {
+        match failure {
+            Failure::Status(status) => Self::from_status(rpc, endpoint, &status),
+            Failure::Protocol(what) => Error::Status {
+                rpc,
+                endpoint: endpoint.clone(),
+                kind: Kind::Broken,
+                code: Code::Internal,
+                message: what.to_owned(),
+            },
+            Failure::TooLarge(limit) => Error::Status {
+                rpc,
+                endpoint: endpoint.clone(),
+                kind: Kind::TooLarge,
+                code: Code::ResourceExhausted,
+                message: format!("the answer has more than {limit} bytes"),
+            },
+            Failure::Deadline => Error::Deadline {
+                rpc,
+                endpoint: endpoint.clone(),
+                deadline: deadline.unwrap_or_default(),
+            },
         }
     }
 

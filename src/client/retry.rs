@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Client, Error, Kind, Reply, Rpc, Service};
+use super::{Client, Error, Kind, Rpc, Service};
 use crate::endpoint::connect::{self, Connection};
 
 /// How long to wait before each further attempt: a restarted containerd serves again within a second or two.
@@ -96,11 +96,11 @@ impl Client {
     }
 
     /// Asks, and again where that may help.
-    pub(super) async fn patiently<A>(
+    pub(super) async fn patiently<T>(
         &self,
         rpc: &Rpc,
-        ask: impl AsyncFn() -> Result<Reply<A>, Error>,
-    ) -> Result<Reply<A>, Error> {
+        ask: impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut outcome = ask().await;
         let Some(listener) = self.retries.as_ref().filter(|_| rpc.only_looks()) else {
             return outcome;
@@ -115,7 +115,10 @@ impl Client {
                 }
                 // It was there a moment ago, or we would not be here.
                 Error::Connect { .. } => true,
-                Error::OnlyOlder { .. } | Error::Deadline { .. } | Error::Decode { .. } => false,
+                Error::OnlyOlder { .. }
+                | Error::Deadline { .. }
+                | Error::Decode { .. }
+                | Error::Malformed { .. } => false,
             };
             let Some((place, pause)) = pauses.next().filter(|_| is_transient) else {
                 break;

@@ -4,14 +4,15 @@
 
 use clap::Args;
 
-use super::args::{ListOutput, Watch};
+use super::args::{ListFormat, ListOutput, Watch};
 use super::session::Session;
+use super::showing::{Look, Showing};
 use crate::cri;
 use crate::error::{Error, Exit};
 use crate::model::image::split_tag;
-use crate::model::{Image, Item, Listing};
+use crate::model::{Image, Listed, ListedImage, Listing};
 use crate::render::human;
-use crate::render::list::{self, Block, Cells, Column};
+use crate::render::list::{Block, Cells, Column};
 
 pub mod filter;
 
@@ -85,29 +86,85 @@ const PINNED: Column<Named> = Column {
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Images, session: &Session) -> Result<Exit, Error> {
     session
-        .show(&args.watch, async || {
-            let client = session.client().await?;
-            let reply = client.list_images(args.request()).await?;
-            let mut listing = Listing::<Image>::read(reply.bytes());
-            if let Some(name) = &args.name {
-                let is_meant = |image: &Image| filter::is_named(image, name);
-                // A runtime may know an image by a name that only it can tell: then its choice holds for crictl.
-                if !session.dialect.is_crictl() || listing.rows().any(is_meant) {
-                    listing.retain(is_meant);
+        .show_as_it_comes(&args.watch, async |out| {
+            let columns = args.columns();
+            let look = Look {
+                columns: &columns,
+                rows: names,
+                key: order,
+                block,
+                keep: None,
+            };
+            let mut showing = Showing::new(&args.output, look, session.now(), out)?;
+            if args.filters.is_empty() {
+                args.each(session, |image| showing.add(image)).await?;
+            } else {
+                for image in args.filtered(session).await? {
+                    showing.add(image)?;
                 }
             }
-            listing
-                .items
-                .sort_by(|a, b| order(&a.row).cmp(&order(&b.row)));
-            for filter in &args.filters {
-                filter.apply(&mut listing);
-            }
-            args.show(&listing, session)
+            showing.finish(session)
         })
         .await
 }
 
 impl Images {
+    /// Hands over every image of the wanted name, as it arrives; `None` for one that cannot be read.
+    async fn each(
+        &self,
+        session: &Session,
+        mut take: impl FnMut(Option<ListedImage>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let is_named = |image: &ListedImage, name: &str| {
+            image
+                .whole()
+                .is_none_or(|image| filter::is_named(&image, name))
+        };
+        let (mut any, mut others) = (false, Vec::new());
+        let mut elements = session.client().await?.images(self.request()).await?;
+        while let Some(element) = elements.next().await? {
+            let image = ListedImage::look(element).ok();
+            match (image, &self.name) {
+                (Some(image), Some(name)) if !is_named(&image, name) => {
+                    if session.dialect.is_crictl() && !any {
+                        others.push(image);
+                    }
+                }
+                (image, _) => {
+                    any |= image.is_some();
+                    take(image)?;
+                }
+            }
+        }
+        // A runtime may know an image by a name that only it can tell: then its choice holds for crictl.
+        for image in others.into_iter().filter(|_| !any) {
+            take(Some(image))?;
+        }
+        Ok(())
+    }
+
+    /// The images that pass the filters, some of which go by the place in the list and need all of it.
+    async fn filtered(&self, session: &Session) -> Result<Vec<Option<ListedImage>>, Error> {
+        let mut listing = Listing::<Image>::default();
+        let mut listed = Vec::new();
+        self.each(session, |image| {
+            listed.push(image);
+            Ok(())
+        })
+        .await?;
+        listed.sort_by_key(|image| image.as_ref().map(order));
+        for image in &listed {
+            listing.add(image.as_ref());
+        }
+        for filter in &self.filters {
+            filter.apply(&mut listing);
+        }
+        let unreadable = std::iter::repeat_n(None, listing.unreadable);
+        let passed = listing.items.into_iter();
+        let passed = passed.map(|item| ListedImage::look(item.bytes).ok());
+        Ok(unreadable.chain(passed).collect())
+    }
+
     fn request(&self) -> cri::ListImagesRequest {
         let image = self.name.clone().map(|image| cri::ImageSpec {
             image,
@@ -118,14 +175,9 @@ impl Images {
         }
     }
 
-    fn show(&self, listing: &Listing<Image>, session: &Session) -> Result<Vec<u8>, Error> {
-        let how = &self.output;
-        let is_template = how.output == super::args::ListFormat::GoTemplate;
-        if how.quiet || how.verbose || is_template || how.output.structured().is_some() {
-            return session.list(listing, how, &[], block);
-        }
-        let wide = how.output == super::args::ListFormat::Wide;
-        let columns: Vec<&Column<Named>> = [
+    fn columns(&self) -> Vec<&'static Column<Named>> {
+        let wide = self.output.output == ListFormat::Wide;
+        [
             Some(&IMAGE),
             Some(&TAG),
             (self.digests || wide).then_some(&DIGEST),
@@ -135,58 +187,45 @@ impl Images {
         ]
         .into_iter()
         .flatten()
-        .collect();
-        let rows: Vec<Named> = listing.items.iter().flat_map(names).collect();
-        let cells = Cells {
-            now: session.now(),
-            full_ids: how.no_trunc,
-        };
-        Ok(list::table(&columns, &rows, &cells).into_bytes())
+        .collect()
     }
 }
 
 /// Images are sorted by their first tag, else their first digest, else their id.
-fn order(image: &Image) -> (&str, &str) {
-    let name = image
-        .repo_tags
-        .first()
-        .or(image.repo_digests.first())
-        .unwrap_or(&image.id);
-    (name, &image.id)
+fn order(image: &ListedImage) -> (String, String) {
+    let id = image.id();
+    let mut names = image.repo_tags().chain(image.repo_digests());
+    let name = names.next().unwrap_or_else(|| id.clone());
+    (name.into_owned(), id.into_owned())
 }
 
 /// The rows of an image: one a tag; an image without tags has one row with the repository of its digest.
-fn names(item: &Item<Image>) -> Vec<Named> {
+fn names(image: &ListedImage, show: &mut dyn FnMut(&Named)) {
     const NONE: &str = "<none>";
-    let image = &item.row;
-    let (repository, digest) = match image
-        .repo_digests
-        .first()
-        .map(|digest| digest.split_once('@'))
-    {
-        Some(Some((repository, digest))) => (repository, digest),
-        Some(None) => (image.repo_digests[0].as_str(), NONE),
+    let digest = image.repo_digests().next();
+    let (repository, digest) = match digest.as_deref().map(|name| (name, name.split_once('@'))) {
+        Some((_, Some((repository, digest)))) => (repository, digest),
+        Some((name, None)) => (name, NONE),
         None => (NONE, NONE),
     };
-    let row = |repository: &str, tag: &str| Named {
-        id: image.id.clone(),
-        size: image.size,
-        pinned: image.pinned,
+    let mut row = Named {
+        id: image.id().into_owned(),
+        size: image.size(),
+        pinned: image.pinned(),
         repository: repository.to_owned(),
-        tag: tag.to_owned(),
+        tag: NONE.to_owned(),
         digest: digest.to_owned(),
     };
-    if image.repo_tags.is_empty() {
-        return vec![row(repository, NONE)];
+    let mut tags = image.repo_tags().peekable();
+    if tags.peek().is_none() {
+        return show(&row);
     }
-    image
-        .repo_tags
-        .iter()
-        .map(|reference| {
-            let (repository, tag) = split_tag(reference);
-            row(repository, tag.unwrap_or(NONE))
-        })
-        .collect()
+    for reference in tags {
+        let (repository, tag) = split_tag(&reference);
+        row.repository = repository.to_owned();
+        row.tag = tag.unwrap_or(NONE).to_owned();
+        show(&row);
+    }
 }
 
 fn block(image: &Image, _: &Cells) -> String {

@@ -2,13 +2,16 @@
 //!
 //! One ListPodSandbox. Id, state and labels are filtered by the runtime, names by us.
 
+use std::cmp::Reverse;
+
 use clap::Args;
 
 use super::args::{ListOutput, Watch};
 use super::select::PodFilter;
 use super::session::Session;
+use super::showing::{Look, Showing};
 use crate::error::{Error, Exit};
-use crate::model::PodSandbox;
+use crate::model::{Listed, ListedPod, PodSandbox};
 use crate::render::list::{Block, Cells, Column};
 
 const EXAMPLES: &str = "\
@@ -33,42 +36,42 @@ pub struct Pods {
     filter: PodFilter,
 }
 
-const ID: Column<PodSandbox> = Column {
+const ID: Column<ListedPod> = Column {
     heading: "POD ID",
-    cell: |pod, cells| cells.id(&pod.id),
+    cell: |pod, cells| cells.id(&pod.id()),
 };
-const CREATED: Column<PodSandbox> = Column {
+const CREATED: Column<ListedPod> = Column {
     heading: "CREATED",
-    cell: |pod, cells| cells.age(pod.created_at),
+    cell: |pod, cells| cells.age(pod.created_at()),
 };
-const STATE: Column<PodSandbox> = Column {
+const STATE: Column<ListedPod> = Column {
     heading: "STATE",
-    cell: |pod, _| pod.state.word(),
+    cell: |pod, _| pod.state().word(),
 };
-const NAME: Column<PodSandbox> = Column {
+const NAME: Column<ListedPod> = Column {
     heading: "NAME",
-    cell: |pod, _| pod.name().to_owned(),
+    cell: |pod, _| pod.name().into_owned(),
 };
-const NAMESPACE: Column<PodSandbox> = Column {
+const NAMESPACE: Column<ListedPod> = Column {
     heading: "NAMESPACE",
-    cell: |pod, _| pod.namespace().to_owned(),
+    cell: |pod, _| pod.namespace().into_owned(),
 };
-const ATTEMPT: Column<PodSandbox> = Column {
+const ATTEMPT: Column<ListedPod> = Column {
     heading: "ATTEMPT",
-    cell: |pod, _| pod.metadata.as_ref().map_or(0, |m| m.attempt).to_string(),
+    cell: |pod, _| pod.attempt().to_string(),
 };
-const RUNTIME: Column<PodSandbox> = Column {
+const RUNTIME: Column<ListedPod> = Column {
     heading: "RUNTIME",
-    cell: |pod, _| runtime(pod).to_owned(),
+    cell: |pod, _| runtime(&pod.runtime_handler()).to_owned(),
 };
-const UID: Column<PodSandbox> = Column {
+const UID: Column<ListedPod> = Column {
     heading: "POD UID",
-    cell: |pod, _| pod.uid().to_owned(),
+    cell: |pod, _| pod.uid().into_owned(),
 };
 
-const COLUMNS: &[&Column<PodSandbox>] =
+const COLUMNS: &[&Column<ListedPod>] =
     &[&ID, &CREATED, &STATE, &NAME, &NAMESPACE, &ATTEMPT, &RUNTIME];
-const WIDE: &[&Column<PodSandbox>] = &[
+const WIDE: &[&Column<ListedPod>] = &[
     &ID, &CREATED, &STATE, &NAME, &NAMESPACE, &ATTEMPT, &RUNTIME, &UID,
 ];
 
@@ -78,24 +81,27 @@ const WIDE: &[&Column<PodSandbox>] = &[
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Pods, session: &Session) -> Result<Exit, Error> {
     session
-        .show(&args.watch, async || {
-            let listing = args
-                .filter
-                .pods(session.client().await?, args.id.as_deref())
-                .await?;
-            session.list(
-                &listing,
-                &args.output,
-                args.output.columns(COLUMNS, WIDE),
+        .show_as_it_comes(&args.watch, async |out| {
+            let client = session.client().await?;
+            let look = Look {
+                columns: args.output.columns(COLUMNS, WIDE),
+                rows: |pod, row| row(pod),
+                key: |pod: &ListedPod| Reverse(pod.created_at()),
                 block,
-            )
+                keep: args.filter.newest.keep(),
+            };
+            let mut showing = Showing::new(&args.output, look, session.now(), out)?;
+            args.filter
+                .each(client, args.id.as_deref(), |pod| showing.add(pod))
+                .await?;
+            showing.finish(session)
         })
         .await
 }
 
 /// The handler that runs the pod; CRI leaves the name of the default one out.
-fn runtime(pod: &PodSandbox) -> &str {
-    match pod.runtime_handler.as_str() {
+fn runtime(handler: &str) -> &str {
+    match handler {
         "" => "(default)",
         handler => handler,
     }
@@ -115,6 +121,6 @@ fn block(pod: &PodSandbox, _: &Cells) -> String {
     block.line("Created", &crate::render::human::timestamp(pod.created_at));
     block.map("Labels", &pod.labels);
     block.map("Annotations", &pod.annotations);
-    block.line("Runtime", runtime(pod));
+    block.line("Runtime", runtime(&pod.runtime_handler));
     block.finish()
 }

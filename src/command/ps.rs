@@ -3,14 +3,17 @@
 //! One ListContainers. ListImages is asked only for `--image` and `-r` (crictl asks ImageStatus once or twice per
 //! container), ListPodSandbox only where a container lacks the kubelet's labels (crictl shows `unknown` there).
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
 use clap::Args;
 
 use super::args::{ListOutput, Watch};
-use super::select::{self, ContainerFilter};
+use super::select::{Asked, ContainerFilter, Images};
 use super::session::Session;
-use crate::cri;
+use super::showing::{Look, Showing};
 use crate::error::{Error, Exit};
-use crate::model::{Container, Image, Listing, label};
+use crate::model::{Container, Listed, ListedContainer};
 use crate::render::list::{Block, Cells, Column};
 
 const EXAMPLES: &str = "\
@@ -42,61 +45,58 @@ pub struct Ps {
     filter: ContainerFilter,
 }
 
-const ID: Column<Container> = Column {
+const ID: Column<ListedContainer> = Column {
     heading: "CONTAINER",
-    cell: |c, cells| cells.id(&c.id),
+    cell: |c, cells| cells.id(&c.id()),
 };
-const IMAGE: Column<Container> = Column {
+const IMAGE: Column<ListedContainer> = Column {
     heading: "IMAGE",
     cell: |c, cells| image(c, cells),
 };
-const CREATED: Column<Container> = Column {
+const CREATED: Column<ListedContainer> = Column {
     heading: "CREATED",
-    cell: |c, cells| cells.age(c.created_at),
+    cell: |c, cells| cells.age(c.created_at()),
 };
-const STATE: Column<Container> = Column {
+const STATE: Column<ListedContainer> = Column {
     heading: "STATE",
-    cell: |c, _| c.state.word(),
+    cell: |c, _| c.state().word(),
 };
-const NAME: Column<Container> = Column {
+const NAME: Column<ListedContainer> = Column {
     heading: "NAME",
-    cell: |c, _| c.name.clone(),
+    cell: |c, _| c.name().into_owned(),
 };
-const ATTEMPT: Column<Container> = Column {
+const ATTEMPT: Column<ListedContainer> = Column {
     heading: "ATTEMPT",
-    cell: |c, _| c.attempt.to_string(),
+    cell: |c, _| c.attempt().to_string(),
 };
-const POD_ID: Column<Container> = Column {
+const POD_ID: Column<ListedContainer> = Column {
     heading: "POD ID",
-    cell: |c, cells| cells.id(&c.pod_sandbox_id),
+    cell: |c, cells| cells.id(&c.pod_sandbox_id()),
 };
-const POD: Column<Container> = Column {
+const POD: Column<ListedContainer> = Column {
     heading: "POD",
-    cell: |c, _| c.pod_name().unwrap_or("unknown").to_owned(),
+    cell: |c, _| known(c.pod_name()),
 };
-const NAMESPACE: Column<Container> = Column {
+const NAMESPACE: Column<ListedContainer> = Column {
     heading: "NAMESPACE",
-    cell: |c, _| c.pod_namespace().unwrap_or("unknown").to_owned(),
+    cell: |c, _| known(c.pod_namespace()),
 };
-const IMAGE_ID: Column<Container> = Column {
+const IMAGE_ID: Column<ListedContainer> = Column {
     heading: "IMAGE ID",
-    cell: |c, cells| {
-        cells.id(if c.image_id.is_empty() {
-            &c.image_ref
-        } else {
-            &c.image_id
-        })
+    cell: |c, cells| match c.image_id() {
+        id if id.is_empty() => cells.id(&c.image_ref()),
+        id => cells.id(&id),
     },
 };
-const POD_UID: Column<Container> = Column {
+const POD_UID: Column<ListedContainer> = Column {
     heading: "POD UID",
-    cell: |c, _| c.labels.get(label::POD_UID).cloned().unwrap_or_default(),
+    cell: |c, _| c.pod_uid().into_owned(),
 };
 
-const COLUMNS: &[&Column<Container>] = &[
+const COLUMNS: &[&Column<ListedContainer>] = &[
     &ID, &IMAGE, &CREATED, &STATE, &NAME, &ATTEMPT, &POD_ID, &POD, &NAMESPACE,
 ];
-const WIDE: &[&Column<Container>] = &[
+const WIDE: &[&Column<ListedContainer>] = &[
     &ID, &IMAGE, &CREATED, &STATE, &NAME, &ATTEMPT, &POD_ID, &POD, &NAMESPACE, &IMAGE_ID, &POD_UID,
 ];
 
@@ -106,48 +106,51 @@ const WIDE: &[&Column<Container>] = &[
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Ps, session: &Session) -> Result<Exit, Error> {
     session
-        .show(&args.watch, async || {
+        .show_as_it_comes(&args.watch, async |out| {
             let client = session.client().await?;
-            let mut listing = args
-                .filter
-                .containers(client, args.all, args.id.as_deref())
-                .await?;
-            if !args.output.quiet && args.output.output.structured().is_none() {
-                select::name_pods(client, &mut listing).await?;
-            }
-            if args.resolve_image_path {
-                let images = client
-                    .list_images(cri::ListImagesRequest::default())
-                    .await?;
-                resolve_images(&mut listing, &Listing::read(images.bytes()));
-            }
-            session.list(
-                &listing,
-                &args.output,
-                args.output.columns(COLUMNS, WIDE),
+            let images = match args.resolve_image_path {
+                true => Images::ask(client).await?,
+                false => Images::default(),
+            };
+            let look = Look {
+                columns: args.output.columns(COLUMNS, WIDE),
+                rows: |container, row| row(container),
+                key: |container: &ListedContainer| Reverse(container.created_at()),
                 block,
-            )
+                keep: args.filter.newest.keep(),
+            };
+            let asked = Asked {
+                all: args.all,
+                id: args.id.as_deref(),
+                pods: !args.output.quiet && args.output.output.structured().is_none(),
+            };
+            let mut showing = Showing::new(&args.output, look, session.now(), out)?;
+            args.filter
+                .each(client, &asked, |mut container| {
+                    if let Some(container) = &mut container
+                        && let Some(tag) = images.of(container).and_then(|it| it.repo_tags.first())
+                    {
+                        container.made_from(tag);
+                    }
+                    showing.add(container)
+                })
+                .await?;
+            showing.finish(session)
         })
         .await
 }
 
-/// Replaces the image of every container by the first name of the image.
-fn resolve_images(listing: &mut Listing<Container>, images: &Listing<Image>) {
-    for item in &mut listing.items {
-        if let Some(tag) =
-            select::image_of(&item.row, images).and_then(|image| image.repo_tags.first())
-        {
-            item.row.image.clone_from(tag);
-        }
-    }
+fn known(name: Option<Cow<'_, str>>) -> String {
+    name.map_or_else(|| "unknown".to_owned(), Cow::into_owned)
 }
 
 /// The image of a container as the table shows it: cut only where it is an id.
-fn image(container: &Container, cells: &Cells) -> String {
-    if container.image.starts_with("sha256:") {
-        cells.id(&container.image)
+fn image(container: &ListedContainer, cells: &Cells) -> String {
+    let image = container.image();
+    if image.starts_with("sha256:") {
+        cells.id(&image)
     } else {
-        container.image.clone()
+        image.into_owned()
     }
 }
 

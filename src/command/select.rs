@@ -14,7 +14,9 @@ use super::args::{Newest, pair, pattern};
 use crate::client::Client;
 use crate::cri;
 use crate::error::Error;
-use crate::model::{Container, Image, Listing, PodSandbox, Row, label};
+use crate::model::{
+    Container, Image, Listed, ListedContainer, ListedImage, ListedPod, Listing, PodSandbox,
+};
 
 /// Filters of containers.
 #[derive(Debug, Args)]
@@ -43,6 +45,17 @@ pub struct ContainerFilter {
     pub newest: Newest,
 }
 
+/// What a list of containers is asked for beside its filters.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Containers in every state.
+    pub all: bool,
+    /// Only the one with this id.
+    pub id: Option<&'a str>,
+    /// Whether the pods of containers without the kubelet's labels are wanted, which takes another call.
+    pub pods: bool,
+}
+
 /// A state of a container, as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ContainerState {
@@ -67,25 +80,74 @@ impl ContainerFilter {
         all: bool,
         id: Option<&str>,
     ) -> Result<Listing<Container>, Error> {
-        let reply = client.list_containers(self.request(all, id)).await?;
-        let mut listing = Listing::<Container>::read(reply.bytes());
-        if let Some(namespace) = &self.namespace {
-            name_pods(client, &mut listing).await?;
-            listing.retain(|container| {
-                namespace.is_match(container.pod_namespace().unwrap_or("unknown"))
-            });
-        }
-        if let Some(name) = &self.name {
-            listing.retain(|container| name.is_match(&container.name));
-        }
-        if let Some(wanted) = &self.image {
-            let images = client
-                .list_images(cri::ListImagesRequest::default())
-                .await?;
-            keep_image(&mut listing, &Listing::read(images.bytes()), wanted);
-        }
+        let mut listing = Listing::default();
+        let asked = Asked {
+            all,
+            id,
+            pods: true,
+        };
+        self.each(client, &asked, |container| {
+            listing.add(container.as_ref());
+            Ok(())
+        })
+        .await?;
         listing.newest_first(|container| container.created_at, self.newest.keep());
         Ok(listing)
+    }
+
+    /// Hands over every container that passes, as it arrives; `None` for one that cannot be read. Those whose pod has to
+    /// be asked for come at the end.
+    ///
+    /// # Errors
+    /// The runtime cannot be asked, or `take` fails.
+    pub async fn each(
+        &self,
+        client: &Client,
+        asked: &Asked<'_>,
+        mut take: impl FnMut(Option<ListedContainer>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let wanted = match &self.image {
+            Some(typed) => Some(Wanted::new(typed, Images::ask(client).await?)),
+            None => None,
+        };
+        let pods = asked.pods || self.namespace.is_some();
+        let passes = |container: &ListedContainer| {
+            let namespace = || container.pod_namespace();
+            let matches = |pattern: &Regex, text: &str| pattern.is_match(text);
+            self.name
+                .as_ref()
+                .is_none_or(|name| matches(name, &container.name()))
+                && self.namespace.as_ref().is_none_or(|wanted| {
+                    matches(wanted, namespace().as_deref().unwrap_or("unknown"))
+                })
+                && wanted.as_ref().is_none_or(|wanted| wanted.is_of(container))
+        };
+        let mut nameless = Vec::new();
+        let request = self.request(asked.all, asked.id);
+        let mut elements = client.containers(request).await?;
+        while let Some(element) = elements.next().await? {
+            match ListedContainer::look(element) {
+                Err(_) => take(None)?,
+                Ok(container) if pods && !container.names_its_pod() => {
+                    nameless.push(container.detached());
+                }
+                Ok(container) if passes(&container) => take(Some(container))?,
+                Ok(_) => {}
+            }
+        }
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        let pods = pod_names(client).await?;
+        for mut container in nameless {
+            if let Some((name, namespace)) = pods.get(&*container.pod_sandbox_id()) {
+                container.belongs_to(name, namespace);
+            }
+            if passes(&container) {
+                take(Some(container))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything was chosen by it.
@@ -163,19 +225,45 @@ impl PodFilter {
         client: &Client,
         id: Option<&str>,
     ) -> Result<Listing<PodSandbox>, Error> {
-        let reply = client.list_pod_sandbox(self.request(id)).await?;
-        let mut listing = Listing::<PodSandbox>::read(reply.bytes());
-        listing.retain(|pod| {
-            self.name
-                .as_ref()
-                .is_none_or(|name| name.is_match(pod.name()))
-                && self
-                    .namespace
-                    .as_ref()
-                    .is_none_or(|namespace| namespace.is_match(pod.namespace()))
-        });
+        let mut listing = Listing::default();
+        self.each(client, id, |pod| {
+            listing.add(pod.as_ref());
+            Ok(())
+        })
+        .await?;
         listing.newest_first(|pod| pod.created_at, self.newest.keep());
         Ok(listing)
+    }
+
+    /// Hands over every pod that passes, as it arrives; `None` for one that cannot be read.
+    ///
+    /// # Errors
+    /// The runtime cannot be asked, or `take` fails.
+    pub async fn each(
+        &self,
+        client: &Client,
+        id: Option<&str>,
+        mut take: impl FnMut(Option<ListedPod>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let matches = |pattern: &Option<Regex>, text: &str| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.is_match(text))
+        };
+        let mut elements = client.pod_sandboxes(self.request(id)).await?;
+        while let Some(element) = elements.next().await? {
+            match ListedPod::look(element) {
+                Err(_) => take(None)?,
+                Ok(pod)
+                    if matches(&self.name, &pod.name())
+                        && matches(&self.namespace, &pod.namespace()) =>
+                {
+                    take(Some(pod))?;
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn request(&self, id: Option<&str>) -> cri::ListPodSandboxRequest {
@@ -207,27 +295,27 @@ pub async fn name_pods(client: &Client, listing: &mut Listing<Container>) -> Res
     {
         return Ok(());
     }
-    let reply = client
-        .list_pod_sandbox(cri::ListPodSandboxRequest::default())
-        .await?;
-    let pods = Listing::<PodSandbox>::read(reply.bytes());
-    let pods: HashMap<&str, &PodSandbox> = pods.rows().map(|pod| (pod.id(), pod)).collect();
+    let pods = pod_names(client).await?;
     for item in &mut listing.items {
-        if let Some(pod) = pods.get(item.row.pod_sandbox_id.as_str()) {
-            let labels = &mut item.row.labels;
-            for (key, value) in [
-                (label::POD_NAME, pod.name()),
-                (label::POD_NAMESPACE, pod.namespace()),
-            ] {
-                if !value.is_empty() {
-                    labels
-                        .entry(key.to_owned())
-                        .or_insert_with(|| value.to_owned());
-                }
-            }
+        if let Some((name, namespace)) = pods.get(&item.row.pod_sandbox_id) {
+            item.row.belongs_to(name, namespace);
         }
     }
     Ok(())
+}
+
+/// Name and namespace of every pod sandbox, by its id.
+async fn pod_names(client: &Client) -> Result<HashMap<String, (String, String)>, Error> {
+    let mut pods = HashMap::new();
+    let request = cri::ListPodSandboxRequest::default();
+    let mut elements = client.pod_sandboxes(request).await?;
+    while let Some(element) = elements.next().await? {
+        if let Ok(pod) = ListedPod::look(element) {
+            let names = (pod.name().into_owned(), pod.namespace().into_owned());
+            pods.insert(pod.id().into_owned(), names);
+        }
+    }
+    Ok(pods)
 }
 
 /// The image that a container was made from, as far as the list of images knows it.
@@ -238,14 +326,70 @@ pub fn image_of<'i>(container: &Container, images: &'i Listing<Image>) -> Option
         .find_map(|name| images.rows().find(|image| image.is_called(name)))
 }
 
-/// Keeps the containers that were made from the image that the user means.
-fn keep_image(listing: &mut Listing<Container>, images: &Listing<Image>, typed: &str) {
-    let wanted = images
-        .rows()
-        .find(|image| super::images::filter::is_named(image, typed));
-    listing.retain(|container| {
-        wanted.is_some_and(|wanted| {
-            image_of(container, images).is_some_and(|image| image.id == wanted.id)
-        })
-    });
+/// The images of the node, to be found by every name that they have.
+#[derive(Debug, Default)]
+pub struct Images {
+    images: Vec<Image>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Images {
+    /// Asks the runtime for them.
+    ///
+    /// # Errors
+    /// The runtime cannot be asked.
+    pub async fn ask(client: &Client) -> Result<Self, Error> {
+        let mut found = Self::default();
+        let request = cri::ListImagesRequest::default();
+        let mut elements = client.images(request).await?;
+        while let Some(element) = elements.next().await? {
+            let Some(image) = ListedImage::look(element).ok().and_then(|it| it.whole()) else {
+                continue;
+            };
+            let place = found.images.len();
+            let bare = image.id.strip_prefix("sha256:").unwrap_or_default();
+            let names = image.repo_tags.iter().chain(&image.repo_digests);
+            for name in names.map(String::as_str).chain([&*image.id, bare]) {
+                // The first of several with the same name counts.
+                found.by_name.entry(name.to_owned()).or_insert(place);
+            }
+            found.images.push(image);
+        }
+        Ok(found)
+    }
+
+    /// The image that a container was made from.
+    pub fn of(&self, container: &ListedContainer) -> Option<&Image> {
+        [
+            container.image_id(),
+            container.image_ref(),
+            container.image(),
+        ]
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .find_map(|name| self.images.get(*self.by_name.get(&*name)?))
+    }
+}
+
+/// The image that the user means, among all of them.
+struct Wanted {
+    images: Images,
+    id: Option<String>,
+}
+
+impl Wanted {
+    fn new(typed: &str, images: Images) -> Self {
+        let wanted = |image: &&Image| super::images::filter::is_named(image, typed);
+        let found = images.images.iter().find(wanted);
+        Self {
+            id: found.map(|image| image.id.clone()),
+            images,
+        }
+    }
+
+    /// Whether a container was made from it.
+    fn is_of(&self, container: &ListedContainer) -> bool {
+        let made_from = self.images.of(container).map(|image| &image.id);
+        self.id.is_some() && made_from == self.id.as_ref()
+    }
 }

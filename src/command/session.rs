@@ -1,6 +1,7 @@
 //! What every command is given: the settings, one lazy client, the output, the clock.
 
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -273,6 +274,30 @@ impl Session {
             return Ok(blocks.concat().into_bytes());
         }
         Ok(list::table(columns, listing.rows(), &cells).into_bytes())
+    }
+
+    /// Shows what `look` writes: to stdout as it comes, or with `--watch` again and again.
+    ///
+    /// # Errors
+    /// What `look` fails with, or stdout.
+    pub async fn show_as_it_comes(
+        &self,
+        watch: &Watch,
+        look: impl AsyncFn(&mut dyn io::Write) -> Result<(), Error>,
+    ) -> Result<Exit, Error> {
+        if watch.watch {
+            return self
+                .show(watch, async || {
+                    let mut text = Vec::new();
+                    look(&mut text).await?;
+                    Ok(text)
+                })
+                .await;
+        }
+        let mut stdout = self.output.stdout();
+        look(&mut stdout).await?;
+        stdout.flush()?;
+        Ok(Exit::Success)
     }
 
     /// Shows what `look` returns: once, or again and again with `--watch`.

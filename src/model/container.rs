@@ -115,4 +115,15 @@ impl Container {
     pub fn pod_namespace(&self) -> Option<&str> {
         self.labels.get(label::POD_NAMESPACE).map(String::as_str)
     }
+
+    /// Puts the kubelet's labels for name and namespace of its pod on it, unless they are there.
+    pub fn belongs_to(&mut self, name: &str, namespace: &str) {
+        for (key, value) in [(label::POD_NAME, name), (label::POD_NAMESPACE, namespace)] {
+            if !value.is_empty() {
+                self.labels
+                    .entry(key.to_owned())
+                    .or_insert_with(|| value.to_owned());
+            }
+        }
+    }
 }

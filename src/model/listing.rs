@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::Listed;
 use crate::wire::{self, Typed};
 
 /// What one element of a list answer becomes.
@@ -38,13 +39,30 @@ pub struct Listing<R> {
     pub unreadable: usize,
 }
 
-impl<R: Row> Listing<R> {
-    /// Cuts the elements out of a list answer; they are field 1 in every list of CRI.
-    pub fn read(answer: &Bytes) -> Self {
-        let mut listing = Self {
+impl<R> Default for Listing<R> {
+    fn default() -> Self {
+        Self {
             items: Vec::new(),
             unreadable: 0,
-        };
+        }
+    }
+}
+
+impl<R: Row> Listing<R> {
+    /// Adds an element that was looked at; `None` is one that could not be read.
+    pub fn add<L: Listed<Whole = R>>(&mut self, listed: Option<&L>) {
+        match listed.and_then(|listed| Some((listed, listed.whole()?))) {
+            Some((listed, row)) => self.items.push(Item {
+                row,
+                bytes: listed.element().clone(),
+            }),
+            None => self.unreadable += 1,
+        }
+    }
+
+    /// Cuts the elements out of a list answer; they are field 1 in every list of CRI.
+    pub fn read(answer: &Bytes) -> Self {
+        let mut listing = Self::default();
         for element in wire::elements(answer, 1) {
             match element.ok().and_then(|element| item(answer, element)) {
                 Some(item) => listing.items.push(item),
@@ -76,15 +94,20 @@ impl<R: Row> Listing<R> {
 }
 
 fn item<R: Row>(answer: &Bytes, element: &[u8]) -> Option<Item<R>> {
-    use prost::Message;
     let bytes = answer.slice_ref(element);
-    let message = R::Message::decode(bytes.clone())
-        .ok()
-        .or_else(|| repaired::<R>(element))?;
     Some(Item {
-        row: R::from(message),
+        row: decode(&bytes)?,
         bytes,
     })
+}
+
+/// Reads an element, repaired where that is needed; `None` if it cannot be read at all.
+pub(super) fn decode<R: Row>(element: &Bytes) -> Option<R> {
+    use prost::Message;
+    let message = R::Message::decode(element.clone())
+        .ok()
+        .or_else(|| repaired::<R>(element))?;
+    Some(R::from(message))
 }
 
 /// Reads an element that the decoder refuses: what is not UTF-8 is replaced on the way through a document.

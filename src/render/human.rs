@@ -8,6 +8,12 @@ pub const SHORT_ID: usize = 13;
 /// The beginning of an id, without the algorithm of a digest: `sha256:d700bd…` becomes `d700bdca6969e`.
 pub fn short_id(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
+    // Ids are ASCII, where a character is a byte.
+    if let Some((short, _)) = id.split_at_checked(SHORT_ID)
+        && short.is_ascii()
+    {
+        return short;
+    }
     match id.char_indices().nth(SHORT_ID) {
         Some((end, _)) => &id[..end],
         None => id,

@@ -3,6 +3,8 @@
 //!
 //! comfy-table would triple the time of a large `ps`, and scripts parse these columns.
 
+use std::io;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::{human, sanitize};
@@ -51,20 +53,179 @@ pub fn table<'r, R: 'r>(
     rows: impl IntoIterator<Item = &'r R>,
     cells: &Cells,
 ) -> String {
-    let mut grid: Vec<Vec<String>> = vec![
-        columns
-            .iter()
-            .map(|column| column.heading.to_owned())
-            .collect(),
-    ];
-    grid.extend(rows.into_iter().map(|row| {
-        let cell = |column: &&Column<R>| match sanitize::line(&(column.cell)(row, cells)) {
-            std::borrow::Cow::Borrowed(text) => text.to_owned(),
-            std::borrow::Cow::Owned(text) => text,
-        };
-        columns.iter().map(cell).collect()
-    }));
-    align(&grid)
+    let mut sheet = Sheet::new(columns, *cells);
+    for row in rows {
+        sheet.push((), row);
+    }
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = sheet.write(None, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A table that grows row by row, of any length: cells stand one behind the other in one piece of memory until their
+/// widths are known. Rows are sorted by their keys.
+pub struct Sheet<'c, R, K> {
+    columns: &'c [&'c Column<R>],
+    cells: Cells,
+    widths: Vec<usize>,
+    rows: Sorted<K>,
+    line: String,
+}
+
+/// What stands between two cells of a kept row: no cell that is safe to show has it.
+const BETWEEN: char = '\0';
+
+impl<'c, R, K: Ord> Sheet<'c, R, K> {
+    /// A table without rows.
+    pub fn new(columns: &'c [&'c Column<R>], cells: Cells) -> Self {
+        let widths = columns.iter().map(|column| room(column.heading)).collect();
+        Self {
+            columns,
+            cells,
+            widths,
+            rows: Sorted::default(),
+            line: String::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, key: K, row: &R) {
+        self.line.clear();
+        for (column, room_for) in self.columns.iter().zip(&mut self.widths) {
+            let cell = (column.cell)(row, &self.cells);
+            let cell = sanitize::line(&cell);
+            *room_for = (*room_for).max(room(&cell));
+            self.line.push_str(&cell);
+            self.line.push(BETWEEN);
+        }
+        self.line.pop();
+        self.rows.push(key, self.line.as_bytes());
+    }
+
+    /// Writes the heading and the rows, only the first ones if `keep` says so.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write(mut self, keep: Option<usize>, out: &mut impl io::Write) -> io::Result<()> {
+        let mut page = Vec::with_capacity(2 * PAGE);
+        let headings = self.columns.iter().map(|column| column.heading);
+        push_row(&mut page, headings, &self.widths);
+        for row in self.rows.sorted(keep) {
+            // What was pushed is text.
+            let row = str::from_utf8(row).unwrap_or_default();
+            push_row(&mut page, row.split(BETWEEN), &self.widths);
+            if page.len() >= PAGE {
+                out.write_all(&page)?;
+                page.clear();
+            }
+        }
+        out.write_all(&page)
+    }
+}
+
+/// How much is written at once, in bytes.
+const PAGE: usize = 32 * 1024;
+
+/// The room that a cell needs, with the space behind it.
+fn room(cell: &str) -> usize {
+    MIN_WIDTH.max(width(cell) + PADDING)
+}
+
+/// How many columns of a terminal a text takes. Nearly all of it is ASCII, where every byte takes one.
+fn width(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.width()
+    }
+}
+
+fn push_row<'c>(out: &mut Vec<u8>, cells: impl Iterator<Item = &'c str>, widths: &[usize]) {
+    let mut missing = 0;
+    for (cell, width_of_column) in cells.zip(widths) {
+        out.resize(out.len() + missing, b' ');
+        out.extend_from_slice(cell.as_bytes());
+        missing = width_of_column.saturating_sub(width(cell));
+    }
+    out.push(b'\n');
+}
+
+/// Texts or messages, kept one behind the other in one piece of memory and handed out by their keys, the smallest first;
+/// equal keys in the order in which they came.
+#[derive(Debug)]
+pub struct Sorted<K> {
+    bytes: Vec<u8>,
+    /// The key of each, and where it starts.
+    starts: Vec<(K, usize)>,
+}
+
+impl<K> Default for Sorted<K> {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            starts: Vec::new(),
+        }
+    }
+}
+
+impl<K: Ord> Sorted<K> {
+    /// Keeps one more.
+    pub fn push(&mut self, key: K, item: &[u8]) {
+        self.starts.push((key, self.bytes.len()));
+        self.bytes.extend_from_slice(item);
+    }
+
+    /// How many bytes are kept.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// How many are kept.
+    pub fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// All of them in the order in which they came.
+    pub fn unsorted(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count()).map(|index| self.item(index))
+    }
+
+    /// All of them, or only the first ones, by their keys.
+    pub fn sorted(&mut self, keep: Option<usize>) -> impl Iterator<Item = &[u8]> {
+        let mut order: Vec<u32> = (0..u32::try_from(self.count()).unwrap_or(u32::MAX)).collect();
+        // The place of arrival makes the order of equal keys: no memory is needed to keep it.
+        order.sort_unstable_by_key(|&index| {
+            let key = self.starts.get(index as usize).map(|(key, _)| key);
+            (key, index)
+        });
+        order.truncate(keep.unwrap_or(usize::MAX));
+        order.into_iter().map(|index| self.item(index as usize))
+    }
+
+    /// Drops all but the first ones.
+    pub fn truncate(&mut self, keep: usize) {
+        let mut kept = Self::default();
+        let mut starts: Vec<(K, usize, usize)> = Vec::with_capacity(self.count());
+        for (key, start) in std::mem::take(&mut self.starts) {
+            if let Some(last) = starts.last_mut() {
+                last.2 = start;
+            }
+            starts.push((key, start, self.bytes.len()));
+        }
+        starts.sort_by(|a, b| a.0.cmp(&b.0));
+        for (key, start, end) in starts.into_iter().take(keep) {
+            kept.push(key, self.bytes.get(start..end).unwrap_or_default());
+        }
+        *self = kept;
+    }
+
+    fn item(&self, index: usize) -> &[u8] {
+        let start = self.starts.get(index).map_or(0, |(_, start)| *start);
+        let end = self.starts.get(index + 1);
+        let end = end.map_or(self.bytes.len(), |(_, start)| *start);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
 }
 
 /// Aligns cells that are already safe to show.
@@ -73,7 +234,7 @@ pub fn align(grid: &[Vec<String>]) -> String {
     let mut widths = vec![MIN_WIDTH; count];
     for row in grid {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width() + PADDING);
+            *width = (*width).max(self::width(cell) + PADDING);
         }
     }
     let mut text = String::new();
@@ -81,7 +242,7 @@ pub fn align(grid: &[Vec<String>]) -> String {
         for (index, cell) in row.iter().enumerate() {
             text.push_str(cell);
             if index + 1 < row.len() {
-                let padding = widths[index].saturating_sub(cell.width());
+                let padding = widths[index].saturating_sub(width(cell));
                 text.extend(std::iter::repeat_n(' ', padding));
             }
         }
@@ -165,6 +326,48 @@ mod tests {
                         a-name-longer-than-twenty   日本\n\
                         日本                        x\\ny\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn rows_are_sorted_and_only_the_first_are_kept() {
+        let write = |keep| {
+            let columns: &[&Column<(&str, &str)>] = &[&NAME, &NOTE];
+            let mut sheet = Sheet::new(
+                columns,
+                Cells {
+                    now: 0,
+                    full_ids: false,
+                },
+            );
+            for (key, name) in [(2, "c"), (1, "a"), (2, "d"), (1, "b")] {
+                sheet.push(key, &(name, ""));
+            }
+            let mut text = Vec::new();
+            sheet.write(keep, &mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            text.lines()
+                .skip(1)
+                .map(|line| line.trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(write(None), ["a", "b", "c", "d"]);
+        assert_eq!(write(Some(3)), ["a", "b", "c"]);
+        assert_eq!(write(Some(0)), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_dropped_leaves_the_order_as_it_was() {
+        let mut sorted = Sorted::default();
+        for (key, item) in [(3, "e"), (1, ""), (2, "cc"), (1, "b"), (2, "d")] {
+            sorted.push(key, item.as_bytes());
+        }
+        assert_eq!((sorted.count(), sorted.size()), (5, 5));
+        let all: Vec<_> = sorted.unsorted().map(<[u8]>::to_vec).collect();
+        assert_eq!(all, [&b"e"[..], b"", b"cc", b"b", b"d"]);
+        sorted.truncate(3);
+        sorted.push(1, b"a");
+        let all: Vec<_> = sorted.sorted(None).map(<[u8]>::to_vec).collect();
+        assert_eq!(all, [&b""[..], b"b", b"a", b"cc"]);
     }
 
     #[test]

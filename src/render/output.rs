@@ -56,6 +56,11 @@ impl Output {
         stdout.flush()
     }
 
+    /// Stdout, for data that is written piece by piece. The pieces should be large.
+    pub fn stdout(&self) -> impl Write {
+        io::stdout().lock()
+    }
+
     /// Writes what a command in a container wrote to its stderr, as it is.
     pub fn raw(&self, bytes: &[u8]) {
         let _ = io::stderr().lock().write_all(bytes);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// Text for one cell or one line: control characters, line breaks and bidirectional marks are escaped.
 pub fn line(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| !is_harmful(c)) {
+    if is_plain(text) || text.chars().all(|c| !is_harmful(c)) {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(escape(text, is_harmful))
@@ -34,6 +34,14 @@ fn escape(text: &str, harmful: impl Fn(char) -> bool) -> String {
         }
     }
     safe
+}
+
+/// Whether a text is printable ASCII, as nearly all of it is. Without a shortcut, so that many bytes are compared at once.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: &u8| (b' '..0x7f).contains(byte);
+    text.as_bytes()
+        .iter()
+        .fold(true, |all, byte| all & plain(byte))
 }
 
 /// Whether a character does something else than being seen.

@@ -1,17 +1,19 @@
 //! JSON, NDJSON and YAML. Runtime answers are written from their bytes, documents of our own from a value.
 
+use std::io;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::Row;
-use crate::wire::{self, Typed, json};
+use crate::wire::{self, MessageType, Typed, json};
 
 /// Why something cannot be written as structured output.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The runtime's bytes are not the message that they should be.
-    #[error("the answer is not a valid message")]
-    Wire(#[from] json::Error),
+    /// Nobody takes what is written.
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
     /// The runtime's bytes are not the message that they should be.
     #[error("the answer is not a valid message")]
     Malformed(#[from] wire::Malformed),
@@ -37,36 +39,108 @@ pub enum Format {
     Yaml,
 }
 
-/// The field of the elements in every list answer.
+impl From<json::Error> for Error {
+    fn from(error: json::Error) -> Self {
+        match error {
+            json::Error::Malformed(malformed) => Self::Malformed(malformed),
+            json::Error::Io(error) => Self::Write(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether it is about the bytes of an element, which can be left out.
+    pub fn is_malformed(&self) -> bool {
+        matches!(self, Error::Malformed(_))
+    }
+}
+
+/// The list is field 1 of every list answer of CRI.
 const ELEMENTS: u32 = 1;
 
-/// A list answer: one document with the elements in it, or one element to a line.
+/// A list answer that is written element by element: one document with the elements in it, or one element to a line.
+#[derive(Debug)]
+pub struct List<W> {
+    element: &'static MessageType,
+    form: Form<W>,
+}
+
+#[derive(Debug)]
+enum Form<W> {
+    Json(json::List<W>),
+    Ndjson(json::Writer<W>),
+    /// A tree, because YAML cannot be written by halves.
+    Yaml(&'static str, Vec<Value>, W),
+}
+
+impl<W: io::Write> List<W> {
+    /// Begins a list of the elements that become rows of type `R`.
+    ///
+    /// # Errors
+    /// [`Error::NoList`], which would be a defect.
+    pub fn new<R: Row>(format: Format, out: W) -> Result<Self, Error> {
+        let (answer, element) = (R::Answer::TYPE, R::Message::TYPE);
+        let form = match format {
+            Format::Json => {
+                let writer = json::Writer::new(out, json::Layout::Pretty);
+                let list = json::List::new(writer, answer, ELEMENTS);
+                Form::Json(list.ok_or(Error::NoList)?)
+            }
+            Format::Ndjson => Form::Ndjson(json::Writer::new(out, json::Layout::Compact)),
+            Format::Yaml => {
+                let field = answer.field(ELEMENTS).ok_or(Error::NoList)?;
+                Form::Yaml(field.json(), Vec::new(), out)
+            }
+        };
+        Ok(Self { element, form })
+    }
+
+    /// Writes an element.
+    ///
+    /// # Errors
+    /// [`Error::is_malformed`]: nothing of it was written, and the list can go on. Else writing failed.
+    pub fn element(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Json(list) => list.element(bytes)?,
+            Form::Ndjson(writer) => writer.document(self.element, bytes)?,
+            Form::Yaml(_, values, _) => {
+                values.push(wire::value(self.element, bytes, wire::Unset::Omit)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the list.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn finish(self) -> Result<W, Error> {
+        let written = Error::Write;
+        match self.form {
+            Form::Json(list) => list.finish().map_err(written),
+            Form::Ndjson(writer) => writer.finish().map_err(written),
+            Form::Yaml(key, values, mut out) => {
+                let text = yaml(&serde_json::json!({ key: values }))?;
+                out.write_all(&text).map_err(written)?;
+                Ok(out)
+            }
+        }
+    }
+}
+
+/// A list answer, in memory.
 ///
 /// # Errors
-/// [`Error::Wire`] for an element that is not the message that it should be.
+/// [`Error::Malformed`] for an element that is not the message that it should be.
 pub fn list<'b, R: Row>(
     format: Format,
     elements: impl IntoIterator<Item = &'b [u8]>,
 ) -> Result<Vec<u8>, Error> {
-    let (answer, element) = (R::Answer::TYPE, R::Message::TYPE);
-    match format {
-        Format::Json => {
-            let writer = json::Writer::new(Vec::new(), json::Layout::Pretty);
-            let mut list = json::List::new(writer, answer, ELEMENTS).ok_or(Error::NoList)?;
-            for bytes in elements {
-                list.element(bytes)?;
-            }
-            Ok(list.finish().map_err(json::Error::from)?)
-        }
-        Format::Ndjson => {
-            let mut writer = json::Writer::new(Vec::new(), json::Layout::Compact);
-            for bytes in elements {
-                writer.document(element, bytes)?;
-            }
-            Ok(writer.finish().map_err(json::Error::from)?)
-        }
-        Format::Yaml => yaml(&list_value::<R>(elements)?),
+    let mut list = List::new::<R>(format, Vec::new())?;
+    for bytes in elements {
+        list.element(bytes)?;
     }
+    list.finish()
 }
 
 /// A list answer as a value.
