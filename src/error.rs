@@ -277,7 +277,9 @@ impl From<stream::log::Error> for Error {
         let hint = if error.is_link() {
             Some("`--follow-links` reads it all the same; see first what it leads to")
         } else if error.is_absent() {
-            Some("a container that was never started has no log yet; another host's, or one that was removed, is not here")
+            Some(
+                "a container that was never started has no log yet; another host's, or one that was removed, is not here",
+            )
         } else if source.kind() == std::io::ErrorKind::PermissionDenied {
             Some("run as root: logs are readable to their owner")
         } else {

@@ -181,8 +181,11 @@ fn storage(info: &cri::ImageFsInfoResponse) -> String {
     let mut words = Vec::new();
     for usage in &info.image_filesystems {
         let path = usage.fs_id.as_ref().map_or("", |id| id.mountpoint.as_str());
-        let used = usage.used_bytes.as_ref().map_or(0, |bytes| bytes.value);
-        words.push(format!("{} used by images in {path}", human::size(used, 3)));
+        // Right after its start a runtime has not measured anything, and says 0.
+        words.push(match usage.used_bytes.as_ref().map(|bytes| bytes.value) {
+            None | Some(0) => format!("not measured yet, images in {path}"),
+            Some(used) => format!("{} used by images in {path}", human::size(used, 3)),
+        });
     }
     if words.is_empty() {
         "the runtime reports no file system".to_owned()
@@ -207,7 +210,7 @@ fn next(
             .all(|c| c.status)
     });
     if !ready {
-        commands.push("criscope info".to_owned());
+        commands.push("criscope doctor".to_owned());
     }
     if pods
         .as_ref()
@@ -222,12 +225,15 @@ fn next(
         commands.push("criscope ps -a".to_owned());
     }
     for usual in [
+        "criscope doctor",
         "criscope endpoints",
         "criscope ps",
         "criscope images",
         "criscope pods",
     ] {
-        commands.push(usual.to_owned());
+        if commands.iter().all(|command| command != usual) {
+            commands.push(usual.to_owned());
+        }
     }
     commands.truncate(3);
     commands

@@ -41,7 +41,7 @@ pub struct Remove {
     /// Kill a container first that is running
     #[arg(short, long)]
     force: bool,
-    /// Every container, whatever its state
+    /// Every container; one that runs only with --force
     #[arg(short, long)]
     all: bool,
     /// Leave the logs on the disk
@@ -73,6 +73,7 @@ pub async fn run(args: &Remove, session: &Session) -> Result<Exit, Error> {
         if !args.rehearsal.dry_run {
             let plan: Vec<String> = all
                 .iter()
+                .filter(|container| args.force || container.state != ContainerState::Running)
                 .map(|container| format!("{}  {}", container.description(), container.state.word()))
                 .collect();
             session.consent(args.consent, &VERB, &plan).await?;

@@ -20,7 +20,7 @@ use sampling::{Sampled, Sampling, Shown};
 
 const EXAMPLES: &str = "\
 Examples:
-  criscope stats                     running containers, measured for a second
+  criscope stats                     what uses something, measured for a second
   criscope stats -w -s 5             again and again, every five seconds
   criscope stats default/web-1/web   one container
   criscope stats -o json             the counters, as the runtime tells them";

@@ -78,7 +78,13 @@ fn bash() -> String {
             completion) words="bash zsh fish" ;;
         esac
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    # Not by compgen, which evaluates the names that it is given.
+    local -a offered=()
+    read -r -d '' -a offered <<<"$words"
+    COMPREPLY=()
+    for before in "${{offered[@]}}"; do
+        [[ "$before" == "$word"* ]] && COMPREPLY+=("$(printf %q "$before")")
+    done
     type __ltrim_colon_completions >/dev/null 2>&1 && __ltrim_colon_completions "$word"
 }}
 complete -o bashdefault -o default -F _crictl crictl

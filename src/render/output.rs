@@ -72,7 +72,8 @@ impl Output {
     /// As [`Output::data`].
     pub fn redraw(&self, bytes: &[u8]) -> io::Result<()> {
         if self.terminal {
-            self.data(b"\x1b[H\x1b[2J\x1b[3J")?;
+            // What was there before stays in the scrollback.
+            self.data(b"\x1b[H\x1b[2J")?;
         }
         self.data(bytes)
     }

@@ -121,6 +121,61 @@ fn the_demo_runs_without_anything() {
 }
 
 #[test]
+fn completion_runs_nothing_that_a_name_says() {
+    use criscope::fake::world::{Container, Image, Pod};
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join("mark");
+    let mut world = criscope::fake::World::empty("containerd", "1.7.28");
+    let pod = world.add_pod(Pod::new("default", "web-1"));
+    let image = "registry.example.com/web:1";
+    world.add_image(Image::new(image, 1024));
+    for name in [
+        "web".to_owned(),
+        format!("$(touch {})", mark.display()),
+        format!("`touch {}`", mark.display()),
+    ] {
+        world.add_container(&pod, Container::new(&name, image));
+        world.add_image(Image::new(&format!("registry.example.com/{name}"), 1024));
+    }
+    let node = criscope::fake::Node::builder()
+        .world(world)
+        .start()
+        .unwrap();
+    let links = directory.path();
+    for name in ["criscope", "crictl"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_criscope"), links.join(name)).unwrap();
+    }
+    for (program, function, command) in [
+        ("criscope", "_criscope_live", "inspect"),
+        ("criscope", "_criscope_live", "pull"),
+        ("crictl", "_crictl", "inspect"),
+        ("crictl", "_crictl", "pull"),
+    ] {
+        let script = format!(
+            "source <({program} completion bash); COMP_WORDS=({program} {command} ''); COMP_CWORD=2; \
+             {function} {program} '' {command}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let output = std::process::Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .env("PATH", format!("{}:/usr/bin:/bin", links.display()))
+            .env("CONTAINER_RUNTIME_ENDPOINT", node.endpoint())
+            .output()
+            .unwrap();
+        let offered = String::from_utf8_lossy(&output.stdout);
+        let expected = match (program, command) {
+            (_, "pull") => image,
+            ("criscope", _) => "web",
+            _ => "",
+        };
+        assert!(
+            offered.lines().any(|line| line.starts_with(expected)),
+            "{program} {command}: {offered}"
+        );
+        assert!(!mark.exists(), "{program} {command} ran what a name says");
+    }
+}
+
+#[test]
 fn completion_knows_the_live_node() {
     let node = demo_node();
     let images = criscope(["complete", "images"]).on(&node).stdout();

@@ -99,7 +99,7 @@ fn a_sweep_asks_first() {
     assert!(
         outcome
             .stderr
-            .contains("this would remove 5 containers; nothing was done"),
+            .contains("this would remove 2 containers; nothing was done"),
         "{outcome}"
     );
     assert!(outcome.stderr.contains("`--yes` does it"), "{outcome}");

@@ -42,7 +42,15 @@ fn brought_where_the_kubelet_looks(generation: &str) {
     let certs = "/etc/containerd/certs.d";
     let pulled = lab
         .inside("ctr")
-        .args(["-n", "default", "images", "pull", "--hosts-dir", certs, IMAGE])
+        .args([
+            "-n",
+            "default",
+            "images",
+            "pull",
+            "--hosts-dir",
+            certs,
+            IMAGE,
+        ])
         .output()
         .unwrap();
     assert!(pulled.status.success(), "{pulled:?}");
@@ -55,11 +63,7 @@ fn brought_where_the_kubelet_looks(generation: &str) {
     let elsewhere = copy(&found, "default");
     assert_eq!(elsewhere["complete"], true, "{found:#}");
     assert_eq!(elsewhere["unpacked"], true, "{found:#}");
-    assert_eq!(
-        elsewhere["digest"],
-        lab.pull(IMAGE)["served"],
-        "{found:#}"
-    );
+    assert_eq!(elsewhere["digest"], lab.pull(IMAGE)["served"], "{found:#}");
 
     let command = found["commands"][0].as_str().unwrap();
     let brought = lab.inside("sh").args(["-c", command]).output().unwrap();
