@@ -42,7 +42,7 @@ fn parse_in(text: &str, zone: &TimeZone) -> Result<When, String> {
     let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         // A date alone is its midnight.
         let date = text.parse::<civil::DateTime>().ok()?;
-        Some(zone.to_timestamp(date).ok()?)
+        zone.to_timestamp(date).ok()
     });
     timestamp
         .and_then(|timestamp| i64::try_from(timestamp.as_nanosecond()).ok())

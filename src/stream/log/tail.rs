@@ -76,6 +76,9 @@ pub fn window(
         let wanted = usize::try_from(end - at).unwrap_or(length).min(length);
         counter.feed(&chunk[..wanted]);
         at += length as u64;
+        if place::zeros(&chunk[..length]) == length {
+            at = place::data_from(live, at)?;
+        }
     }
     Ok(Window {
         first,

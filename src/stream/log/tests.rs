@@ -1,7 +1,7 @@
 //! Logs that are written, rotated and read at the same time: every line once, in order.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -401,6 +401,49 @@ fn a_tail_goes_on_through_a_rotation() {
     log.write(10);
     pieces.extend(drain(&mut source));
     assert_all(&pieces, 95..120);
+}
+
+#[test]
+fn a_writer_that_does_not_append_leaves_a_hole() {
+    let mut log = Written::new();
+    log.write(100);
+    let mut source = Source::open(log.place(), Options::default()).unwrap();
+    let mut pieces = drain(&mut source);
+    // Its place in the file is kept over the truncation, as that of a shell's `>` is. A terabyte further, so that it
+    // cannot be read through.
+    let place = 1 << 40;
+    log.copy_and_truncate();
+    let mut hole = OpenOptions::new().write(true).open(log.path()).unwrap();
+    hole.seek(SeekFrom::Start(place)).unwrap();
+    log.file = hole;
+    log.write(100);
+    pieces.extend(drain(&mut source));
+    assert_all(&pieces, 0..200);
+    // Whoever comes later reads the same, from both ends.
+    let mut source = Source::open(log.place(), Options::default()).unwrap();
+    assert_all(&drain(&mut source), 0..200);
+    for (lines, first) in [(5, 195), (150, 50)] {
+        let options = Options {
+            tail: Some(lines),
+            ..Options::default()
+        };
+        let mut source = Source::open(log.place(), options).unwrap();
+        assert_all(&drain(&mut source), first..200);
+    }
+    assert!(source.troubles.is_empty(), "{:?}", source.troubles);
+}
+
+#[test]
+fn between_two_files_there_is_none() {
+    let mut log = Written::new();
+    log.write(10);
+    std::fs::rename(log.path(), log.beside("20260102-000001")).unwrap();
+    let place = log.place();
+    let opening = std::thread::spawn(move || Source::open(place, Options::default()));
+    log.file = append(&log.path());
+    log.write(10);
+    let mut source = opening.join().unwrap().unwrap();
+    assert_all(&drain(&mut source), 0..20);
 }
 
 #[test]
