@@ -1,11 +1,13 @@
 //! The command line: global flags, what is typed before and after the command, and how the process ends.
 
 mod crictl;
+mod habits;
 mod plugin;
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -18,6 +20,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::{Error, Exit};
 use crate::render::output::Output;
 use crate::settings::{Flags, Settings};
+use crate::spans::Trace;
 use plugin::Plugin;
 
 /// How long an interrupted command may take to put the node right.
@@ -73,6 +76,30 @@ struct Global {
     debug: bool,
     #[arg(short = 'D', hide = true)]
     debug_short: bool,
+    /// Send spans of this run to an OpenTelemetry collector
+    #[arg(long, global = true)]
+    enable_tracing: bool,
+    /// Where the collector is; it is spoken to in OTLP/gRPC
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:4317",
+        requires = "enable_tracing",
+        hide = true
+    )]
+    tracing_endpoint: String,
+    /// How many of a million traces are sent; -1 is all
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value = "-1",
+        allow_negative_numbers = true,
+        requires = "enable_tracing",
+        hide = true
+    )]
+    tracing_sampling_rate_per_million: i64,
     /// Say nothing on stderr but errors
     #[arg(long, global = true)]
     silent: bool,
@@ -114,7 +141,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> Exit {
     match Cli::try_parse_from(arguments) {
-        Ok(cli) => run(&cli, Dialect::Own, output, plugin),
+        Ok(cli) => {
+            // Only a trace has to know it.
+            let matches = cli
+                .global
+                .enable_tracing
+                .then(|| parser().try_get_matches_from(arguments).ok());
+            let matches = matches.flatten();
+            let name = matches
+                .as_ref()
+                .and_then(|matches| matches.subcommand_name());
+            run(
+                &cli,
+                name.unwrap_or("criscope"),
+                Dialect::Own,
+                output,
+                plugin,
+            )
+        }
         Err(error) => {
             if let Some(plugin) = plugin
                 && error.use_stderr()
@@ -122,12 +166,13 @@ fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> E
                 let text = error.to_string();
                 plugin.tell(text.lines().next().unwrap_or_default(), output);
             }
-            misuse(&error)
+            misuse(&error, arguments, output)
         }
     }
 }
 
-fn run(cli: &Cli, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> Exit {
+/// Runs what was read; `name` is the command's.
+fn run(cli: &Cli, name: &str, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> Exit {
     let mut flags = cli.global.flags();
     flags.edits_file = matches!(cli.command, Some(Command::Config(_)));
     if dialect.is_crictl() {
@@ -139,7 +184,7 @@ fn run(cli: &Cli, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> E
         quiet: flags.quiet,
         ..output
     };
-    match start(cli, &flags, dialect, output) {
+    match start(cli, name, &flags, dialect, output) {
         Ok(exit) => exit,
         Err(error) => {
             if error.is_closed_pipe() {
@@ -154,7 +199,13 @@ fn run(cli: &Cli, dialect: Dialect, output: Output, plugin: Option<Plugin>) -> E
     }
 }
 
-fn start(cli: &Cli, flags: &Flags, dialect: Dialect, output: Output) -> Result<Exit, Error> {
+fn start(
+    cli: &Cli,
+    name: &str,
+    flags: &Flags,
+    dialect: Dialect,
+    output: Output,
+) -> Result<Exit, Error> {
     let settings = Settings::resolve(flags, |name| std::env::var(name).ok(), read)?;
     for warning in &settings.warnings {
         output.warning(warning);
@@ -173,7 +224,11 @@ fn start(cli: &Cli, flags: &Flags, dialect: Dialect, output: Output) -> Result<E
         .enable_all()
         .build()
         .map_err(|error| Error::failure("cannot start the asynchronous runtime").because(&error))?;
-    let session = Session::new(settings, output, dialect, parser);
+    let mut session = Session::new(settings, output, dialect, parser);
+    session.trace = cli.global.enable_tracing.then(|| {
+        let rate = cli.global.tracing_sampling_rate_per_million;
+        Arc::new(Trace::begin(rate))
+    });
     let exit = runtime.block_on(async {
         let work = async {
             let outcome = match &cli.command {
@@ -204,6 +259,20 @@ fn start(cli: &Cli, flags: &Flags, dialect: Dialect, output: Output) -> Result<E
             }
         }
     });
+    if let Some(trace) = &session.trace {
+        let failure = exit.as_ref().err().map(Error::in_one_line);
+        let deadline = session.settings.timeout;
+        let endpoint = &cli.global.tracing_endpoint;
+        let sent = runtime.block_on(trace.send(name, failure.as_deref(), endpoint, deadline));
+        if let Err(error) = sent {
+            // The command has done what it should; only nobody will see how.
+            output.warning(
+                Error::failure("spans are lost")
+                    .because(&error)
+                    .in_one_line(),
+            );
+        }
+    }
     // Nothing that is still waiting on the world may hold up the end.
     runtime.shutdown_background();
     exit
@@ -243,12 +312,17 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// Shows help, the version, or what is wrong with the command line.
-fn misuse(error: &clap::Error) -> Exit {
+fn misuse(error: &clap::Error, arguments: &[OsString], output: Output) -> Exit {
     // Help goes to stdout, which may be closed: then nobody wants to read it.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
-        _ => Exit::Usage,
+        _ => {
+            if let Some(meant) = habits::meant(arguments) {
+                output.hint(format!("did you mean `{meant}`?"));
+            }
+            Exit::Usage
+        }
     }
 }
 

@@ -12,14 +12,17 @@ mod events;
 mod reply;
 mod retry;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::uri::PathAndQuery;
 
 use crate::cri;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect::{self, Connection};
+use crate::spans::Trace;
 
 pub use elements::Elements;
 pub use error::{Error, Kind};
@@ -73,6 +76,7 @@ pub struct Client {
     options: Options,
     older: AtomicBool,
     retries: Option<Listener>,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Client {
@@ -107,6 +111,7 @@ impl Client {
             options,
             older: AtomicBool::new(false),
             retries: None,
+            trace: None,
         })
     }
 
@@ -122,7 +127,14 @@ impl Client {
             options,
             older: AtomicBool::new(api == Api::V1alpha2),
             retries: None,
+            trace: None,
         }
+    }
+
+    /// The same client, whose calls are part of a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<Arc<Trace>>) -> Self {
+        Self { trace, ..self }
     }
 
     /// The same client with its image service at another socket.
@@ -262,8 +274,16 @@ impl Client {
         let service = self.of(rpc);
         let began = std::time::Instant::now();
         let patience = call::Patience::new(deadline);
-        let outcome =
-            call::unary(&service.line.connection(), rpc.path(api), request, patience).await;
+        let span = self.span(rpc, api);
+        let outcome = call::unary(
+            &service.line.connection(),
+            rpc.path(api),
+            request,
+            span.parent(),
+            patience,
+        )
+        .await;
+        span.end(outcome.as_ref().err());
         let took = began.elapsed();
         match outcome {
             Ok(bytes) => {
@@ -288,6 +308,15 @@ impl Client {
         }
     }
 
+    /// Begins to trace a call, if calls are traced.
+    fn span(&self, rpc: &Rpc, api: Api) -> Span<'_> {
+        let trace = self.trace.as_deref();
+        Span {
+            path: trace.map(|_| rpc.path(api)),
+            call: trace.map(|trace| (trace, trace.call())),
+        }
+    }
+
     /// Decodes an answer, naming who gave it when that fails.
     ///
     /// # Errors
@@ -302,6 +331,31 @@ impl Client {
             endpoint: self.runtime.endpoint.clone(),
             source,
         })
+    }
+}
+
+/// A call in the trace of this run; nothing where none is kept.
+struct Span<'t> {
+    path: Option<PathAndQuery>,
+    call: Option<(&'t Trace, crate::spans::Call)>,
+}
+
+impl Span<'_> {
+    /// What the runtime is told of it.
+    fn parent(&self) -> Option<HeaderValue> {
+        let (trace, call) = self.call.as_ref()?;
+        HeaderValue::try_from(trace.parent(call)).ok()
+    }
+
+    /// The call has ended, or failed so.
+    fn end(self, failure: Option<&call::Failure>) {
+        if let (Some((trace, call)), Some(path)) = (self.call, self.path) {
+            let (code, message) = match failure {
+                None => (tonic::Code::Ok, String::new()),
+                Some(failure) => (failure.code(), failure.to_string()),
+            };
+            trace.end(call, path.path(), code.into(), &message);
+        }
     }
 }
 

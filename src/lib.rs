@@ -17,6 +17,7 @@ pub mod registry;
 pub mod render;
 pub mod secret;
 pub mod settings;
+pub mod spans;
 pub mod stream;
 pub mod template;
 pub mod wire;

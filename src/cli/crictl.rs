@@ -25,7 +25,7 @@ pub(super) fn stand_in(said: &[OsString], output: Output) -> Exit {
         }
     };
     let exit = match Cli::try_parse_from(arguments) {
-        Ok(cli) => run(&cli, Dialect::Crictl, output, None),
+        Ok(cli) => run(&cli, command, Dialect::Crictl, output, None),
         // What only our parser knows to be wrong, such as an expression that is none.
         Err(error) => {
             let text = error.to_string();

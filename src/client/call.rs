@@ -47,6 +47,18 @@ pub(super) enum Failure {
     Deadline,
 }
 
+impl Failure {
+    /// The code under which it is counted.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Failure::Status(status) => status.code(),
+            Failure::Protocol(_) => Code::Internal,
+            Failure::TooLarge(_) => Code::ResourceExhausted,
+            Failure::Deadline => Code::DeadlineExceeded,
+        }
+    }
+}
+
 impl From<hyper::Error> for Failure {
     fn from(error: hyper::Error) -> Self {
         Failure::Status(Status::from_error(Box::new(error)))
@@ -100,7 +112,7 @@ pub(super) enum Piece {
     End,
 }
 
-/// Sends a request.
+/// Sends a request. `parent` is the span that the runtime may continue (W3C Trace Context).
 ///
 /// An answer that consists of a status alone, as for an unknown method, is found here; one that breaks off later, by
 /// [`Answer::next`].
@@ -108,13 +120,14 @@ pub(super) async fn open(
     connection: &Connection,
     path: PathAndQuery,
     request: &impl prost::Message,
+    parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Answer, Failure> {
     let mut patience = patience;
     let mut connection = connection.clone();
     let call = async {
         std::future::poll_fn(|context| connection.poll_ready(context)).await?;
-        connection.call(message(path, request)).await
+        connection.call(message(path, request, parent)).await
     };
     let (head, body) = patience.wait(call).await??.into_parts();
     if head.headers.contains_key(Status::GRPC_STATUS) || head.status != StatusCode::OK {
@@ -135,9 +148,10 @@ pub(super) async fn unary(
     connection: &Connection,
     path: PathAndQuery,
     request: &impl prost::Message,
+    parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Bytes, Failure> {
-    let mut answer = open(connection, path, request, patience).await?;
+    let mut answer = open(connection, path, request, parent, patience).await?;
     // One that came in one piece is not copied.
     let (mut whole, mut open) = (Bytes::new(), BytesMut::new());
     let (mut messages, mut announced) = (0, 0);
@@ -163,7 +177,11 @@ pub(super) async fn unary(
     }
 }
 
-fn message(path: PathAndQuery, request: &impl prost::Message) -> Request<tonic::body::Body> {
+fn message(
+    path: PathAndQuery,
+    request: &impl prost::Message,
+    parent: Option<HeaderValue>,
+) -> Request<tonic::body::Body> {
     let length = request.encoded_len();
     let mut framed = BytesMut::with_capacity(PREFIX + length);
     framed.put_u8(0);
@@ -180,6 +198,9 @@ fn message(path: PathAndQuery, request: &impl prost::Message) -> Request<tonic::
         HeaderValue::from_static("application/grpc"),
     );
     headers.insert(header::USER_AGENT, AGENT);
+    if let Some(parent) = parent {
+        headers.insert("traceparent", parent);
+    }
     made
 }
 

@@ -130,11 +130,19 @@ impl Client {
         let service = self.of(rpc);
         let deadline = self.options.deadline;
         let patience = Patience::new(Some(deadline));
-        let answer = call::open(&service.line.connection(), rpc.path(api), request, patience)
-            .await
-            .map_err(|failure| {
-                Error::from_failure(rpc.name, &service.endpoint, failure, Some(deadline))
-            })?;
+        let span = self.span(rpc, api);
+        let outcome = call::open(
+            &service.line.connection(),
+            rpc.path(api),
+            request,
+            span.parent(),
+            patience,
+        )
+        .await;
+        span.end(outcome.as_ref().err());
+        let answer = outcome.map_err(|failure| {
+            Error::from_failure(rpc.name, &service.endpoint, failure, Some(deadline))
+        })?;
         tracing::debug!(rpc = rpc.name, api = api.name(), "the answer begins");
         Ok(Elements {
             rpc: rpc.name,

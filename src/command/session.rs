@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::render::list::{self, Cells, Column};
 use crate::render::output::Output;
 use crate::render::structured;
 use crate::settings::{Origin, Setting, Settings};
+use crate::spans::Trace;
 
 /// One run of criscope.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Session {
     pub parser: fn() -> clap::Command,
     /// Where the files of the node are, if they are not those of this machine and no flag says otherwise.
     pub host_root: Option<PathBuf>,
+    /// The trace of which calls are a part, if one is kept.
+    pub trace: Option<Arc<Trace>>,
     client: OnceCell<Client>,
     interrupted: watch::Sender<bool>,
     duties: AtomicUsize,
@@ -65,6 +69,7 @@ impl Session {
             dialect,
             parser,
             host_root: None,
+            trace: None,
             client: OnceCell::new(),
             interrupted: watch::Sender::new(false),
             duties: AtomicUsize::new(0),
@@ -132,6 +137,11 @@ impl Session {
     }
 
     async fn connect(&self, fall_back: bool) -> Result<Client, Error> {
+        let client = self.connect_untraced(fall_back).await?;
+        Ok(client.traced(self.trace.clone()))
+    }
+
+    async fn connect_untraced(&self, fall_back: bool) -> Result<Client, Error> {
         let options = Options {
             deadline: self.settings.timeout,
             fall_back,

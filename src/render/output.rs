@@ -108,6 +108,14 @@ impl Output {
         }
     }
 
+    /// Tells what can be done.
+    pub fn hint(&self, text: impl fmt::Display) {
+        match self.manner {
+            Manner::Plain => self.labelled("hint", HINT, &text.to_string()),
+            Manner::Logrus => self.log(Level::Info, &text.to_string()),
+        }
+    }
+
     /// Tells what went wrong, why, and what can be done.
     pub fn error(&self, error: &Error) {
         if self.manner == Manner::Logrus {

@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use criscope::cli::Cli;
 use criscope::fake::{Node, World};
 
+use crate::support::lab::Lab;
 use crate::support::{Outcome, criscope, run::Run, small};
 
 const HEADLINE: &str = "crictl - client for CRI";
@@ -154,108 +155,6 @@ fn every_flag_of_crictl_is_known() {
             criscope::dialect::Turned::Say(said) => panic!("{command} {rest}: {said:?}"),
         }
     }
-}
-
-#[test]
-fn config_edits_the_file_as_crictl_does() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("crictl.yaml");
-    let text = || std::fs::read_to_string(&path).unwrap();
-    let config =
-        |arguments: &str| crictl(&format!("--config {} config {arguments}", path.display()));
-    std::fs::write(&path, "").unwrap();
-    let list = config("--list").stdout();
-    for line in [
-        "runtime-endpoint       \n",
-        "timeout                0\n",
-        "debug                  false\n",
-        "max-retries            0\n",
-    ] {
-        assert!(list.contains(line), "{line:?} is missing:\n{list}");
-    }
-    expect(
-        &config("--set runtime-endpoint=foo,timeout=10").outcome(),
-        0,
-        "",
-        "",
-    );
-    expect(&config("--get timeout").outcome(), 0, "10\n", "");
-    std::fs::write(&path, "\ntimeout: 20 # c\n\ntimeout: 5\n").unwrap();
-    expect(&config("--get timeout").outcome(), 0, "5\n", "");
-    expect(
-        &config("--set pull-image-on-create=true --set disable-pull-on-run=true").outcome(),
-        0,
-        "",
-        "",
-    );
-    assert_eq!(
-        text(),
-        "timeout: 20 # c\ntimeout: 5\nruntime-endpoint: \"\"\nimage-endpoint: \"\"\ndebug: false\npull-image-on-create: true\ndisable-pull-on-run: true\nmax-retries: 0\n"
-    );
-    expect(&config("debug true").outcome(), 0, "", "");
-    assert!(text().contains("debug: true\n"));
-    expect(
-        &config("--get nosuch").outcome(),
-        1,
-        "",
-        "no configuration option named nosuch",
-    );
-    expect(&config("--set timeout=2s").outcome(), 1, "", "timeout");
-    expect(
-        &config("--set timeout").outcome(),
-        1,
-        "",
-        "incorrectly specified option: timeout",
-    );
-
-    // A file that is not there is made, with its directories; reading makes none.
-    let path = directory.path().join("a/b/crictl.yaml");
-    let config = |arguments: &str| crictl(&format!("-c {} config {arguments}", path.display()));
-    expect(&config("--get debug").outcome(), 0, "false\n", "");
-    assert!(!path.exists());
-    expect(&config("--set debug=1").outcome(), 0, "", "");
-    assert!(
-        std::fs::read_to_string(&path)
-            .unwrap()
-            .contains("debug: true\n")
-    );
-}
-
-#[test]
-fn config_under_our_own_name_changes_nothing_else() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("crictl.yaml");
-    let config = |arguments: &str| {
-        let place = path.display().to_string();
-        criscope(
-            ["--config", &place, "config"]
-                .into_iter()
-                .chain(arguments.split_whitespace()),
-        )
-    };
-    let before = "# ours\n\nruntime-endpoint: 'unix:///a'   # here\nnew-key: 1\n";
-    std::fs::write(&path, before).unwrap();
-    assert_eq!(
-        config("--dry-run --set runtime-endpoint=unix:///b").stdout(),
-        before.replace("///a'   #", "///b' #")
-    );
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
-    let outcome = config("runtime-endpoint unix:///b").outcome();
-    assert_eq!(outcome.code, 0, "{outcome}");
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap(),
-        before.replace("///a'   #", "///b' #")
-    );
-    assert_eq!(config("runtime-endpoint").stdout(), "unix:///b\n");
-    assert_eq!(config("-o json").json()["options"]["debug"], false);
-    std::fs::write(&path, "{timeout: 3}\n").unwrap();
-    let outcome = config("--set timeout=4").outcome();
-    assert!(
-        outcome.code == 1 && outcome.stderr.contains("edit it by hand"),
-        "{outcome}"
-    );
-    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
-    assert_eq!(left.len(), 1);
 }
 
 #[test]
@@ -438,4 +337,167 @@ fn tables_of_inspect_have_crictl_s_words() {
     }
     let text = crictl("inspectp -o table --name web-1").on(&node).stdout();
     assert!(text.contains("\nStatus: SANDBOX_READY\n"), "{text}");
+}
+
+#[test]
+fn habits_from_kubectl_are_answered_with_the_command_that_was_meant() {
+    for (typed, meant) in [
+        (
+            "pods -n kube-system",
+            "criscope pods --namespace kube-system",
+        ),
+        ("ps -a -l app=web", "criscope ps -a --label app=web"),
+        ("get pods -A", "criscope pods"),
+    ] {
+        let outcome = criscope(typed.split(' ')).outcome();
+        assert_eq!(outcome.code, 2, "{outcome}");
+        assert!(
+            outcome.stderr.contains(&format!("did you mean `{meant}`?")),
+            "{outcome}"
+        );
+    }
+}
+
+/// The life of a pod and a container, as a runtime's integration suite leads it.
+fn a_life(generation: &str) {
+    let Some(lab) = Lab::up(&["--generation", generation, "--pods", "1"]) else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, document: serde_json::Value| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, document.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let pod_file = file(
+        "pod.json",
+        serde_json::json!({
+            "metadata": {"name": "sb", "uid": "uid", "namespace": "ns", "attempt": 1},
+            // Older files have it, and crictl does not mind.
+            "resources": {"cpu": {"limits": 3}},
+            "linux": {"cgroup_parent": format!("/criscope-{}", lab.name())},
+        }),
+    );
+    let image = lab
+        .criscope(&[
+            "ps",
+            "-o",
+            "go-template",
+            "--template",
+            "{{(index .containers 0).image.image}}",
+        ])
+        .output()
+        .unwrap();
+    let image = String::from_utf8(image.stdout).unwrap();
+    let container_file = file(
+        "container.json",
+        serde_json::json!({
+            "metadata": {"name": "ctr"},
+            "image": {"image": image.trim()},
+            "command": ["/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"],
+            "args": [],
+        }),
+    );
+    let crictl = |arguments: &[&str]| {
+        let global = [
+            "crictl",
+            "-t",
+            "60s",
+            "--config",
+            "/dev/null",
+            "-r",
+            lab.endpoint(),
+            "-i",
+            lab.endpoint(),
+        ];
+        criscope(global.iter().chain(arguments)).outcome()
+    };
+    let line = |arguments: &[&str]| {
+        let outcome = crictl(arguments);
+        assert_eq!(
+            (outcome.code, &*outcome.stderr),
+            (0, ""),
+            "{arguments:?}: {outcome}"
+        );
+        outcome.stdout.trim_end().to_owned()
+    };
+    let pod = line(&["runp", &pod_file]);
+    assert_eq!(line(&["pods", "-q", "--name", "sb"]), pod);
+    let container = line(&["create", &pod, &container_file, &pod_file]);
+    assert_eq!(line(&["ps", "-q", "-s", "created"]), container);
+    assert_eq!(line(&["start", &container]), container);
+    assert_eq!(
+        line(&[
+            "exec",
+            "--sync",
+            &container,
+            "sh",
+            "-c",
+            "echo out; echo err >&2"
+        ]),
+        "out\n\nerr"
+    );
+    assert_eq!(
+        line(&["exec", &container, "echo", "hello", "-q"]),
+        "hello -q"
+    );
+    assert_eq!(crictl(&["exec", "-s", &container, "false"]).code, 1);
+    let late = crictl(&["exec", "-s", "--timeout", "1", &container, "sleep", "60"]);
+    assert!(
+        late.stderr.contains("command \\\"sleep 60\\\" timed out"),
+        "{late}"
+    );
+    let name = "{{(index .status.metadata.name)}} {{.status.state}}";
+    assert_eq!(
+        line(&[
+            "inspect",
+            "--output",
+            "go-template",
+            "--template",
+            name,
+            &container
+        ]),
+        "ctr CONTAINER_RUNNING"
+    );
+    assert_eq!(
+        line(&["update", "--memory", "33554432", &container]),
+        container
+    );
+    assert_eq!(line(&["stop", "-t", "10", &container]), container);
+    let table = line(&["inspect", "-o", "table", &container]);
+    assert!(
+        table.contains("State: CONTAINER_EXITED\n") && table.contains("Exit Code: 3\n"),
+        "{table}"
+    );
+    let both = line(&["inspect", "-a", "--pod", &pod]);
+    assert!(both.starts_with('{'), "{both}");
+    assert_eq!(line(&["rm", &container]), container);
+    let gone = crictl(&["inspect", &container]);
+    assert!(
+        gone.code == 1 && gone.stderr.contains("code = NotFound"),
+        "{gone}"
+    );
+    let running = crictl(&["rmp", &pod]);
+    assert!(
+        running.code == 1 && running.stderr.contains("please stop it first"),
+        "{running}"
+    );
+    assert_eq!(line(&["stopp", &pod]), format!("Stopped sandbox {pod}"));
+    assert_eq!(line(&["rmp", &pod]), format!("Removed sandbox {pod}"));
+    // The runtime has the last word on what is gone: 1.6 minds, 2.x does not.
+    let again = crictl(&["stopp", &pod]);
+    assert_eq!(again.code, i32::from(generation == "1.6"), "{again}");
+    assert_eq!(crictl(&["rmp", &pod]).code, 1);
+    assert!(line(&["images", "-q"]).starts_with("sha256:"));
+    assert!(line(&["info"]).contains("NetworkReady"));
+}
+
+#[test]
+fn a_life_on_containerd_1_6() {
+    a_life("1.6");
+}
+
+#[test]
+fn a_life_on_containerd_2() {
+    a_life("2");
 }

@@ -15,7 +15,8 @@ const PLAN: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("template", &[]),
     // Reach.
-    ("client", &["cri", "endpoint", "secret", "wire"]),
+    ("spans", &[]),
+    ("client", &["cri", "endpoint", "secret", "spans", "wire"]),
     ("stream", &["client", "endpoint", "model"]),
     (
         "probe",
@@ -46,13 +47,14 @@ const PLAN: &[(&str, &[&str])] = &[
         "command",
         &[
             "check", "client", "cri", "dialect", "endpoint", "error", "facts", "fake", "model",
-            "probe", "registry", "render", "secret", "settings", "stream", "template", "wire",
+            "probe", "registry", "render", "secret", "settings", "spans", "stream", "template",
+            "wire",
         ],
     ),
     // Face.
     (
         "cli",
-        &["command", "dialect", "error", "render", "settings"],
+        &["command", "dialect", "error", "render", "settings", "spans"],
     ),
     ("main", &["cli"]),
     ("fake", &["client", "cri", "wire"]),
