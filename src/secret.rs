@@ -1,7 +1,9 @@
-//! Passwords and tokens as a type that cannot be printed.
+//! Passwords and tokens as a type that cannot be printed, and how they are covered in texts that others wrote.
 //!
 //! Whoever needs the text calls [`Secret::reveal`], so every place where a secret leaves the program can be found by
 //! that one word. There is deliberately no `Serialize`.
+
+pub mod cover;
 
 use std::fmt;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::file::{Document, Key};
+use crate::secret::cover::yaml_fault;
 
 /// Environment variables that criscope reads, with what each is for.
 pub mod env {
@@ -305,7 +306,8 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
     }
     serde_saphyr::from_str(text).map_err(|error| Error::Parse {
         path: path.to_owned(),
-        reason: error.to_string(),
+        // Not the lines of the file: it may be any file, a key too.
+        reason: yaml_fault(&error.without_snippet().to_string()),
     })
 }
 

@@ -10,12 +10,12 @@ use super::finding::{
     Status, Summary,
 };
 use super::knowledge;
-use crate::facts::files::without_secrets;
 use crate::facts::{FilePlace, Source};
 use crate::registry::declared::Declared;
 use crate::registry::lint::{self, Remark};
 use crate::registry::text::{Lines, Place};
 use crate::registry::version::RuntimeId;
+use crate::secret::cover;
 
 /// A path as the node sees it, and how it is to be called in the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,9 @@ pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Rep
 }
 
 pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> Finding {
-    let named = |text: &str| named(text, aliases);
+    // Messages and the runtime's words quote addresses as they were written.
+    let named = |text: &str| named(&cover::addresses(text), aliases);
+    let opaque = opaque(remark, lines);
     let after = if remark.after_correction {
         "once the above is corrected: "
     } else {
@@ -92,8 +94,8 @@ pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> 
         Edit {
             path: named(&edit.path.display().to_string()),
             line: edit.line,
-            old: covered(table, &edit.old),
-            new: covered(table, &edit.new),
+            old: covered(table, &edit.old, &opaque),
+            new: covered(table, &edit.new, &opaque),
         }
     });
     Finding {
@@ -117,7 +119,7 @@ pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> 
         source: remark
             .place
             .as_ref()
-            .map(|place| source(place, lines, aliases)),
+            .map(|place| source(place, lines, aliases, &opaque)),
         remedy: Some(Remedy {
             text: named(&remark.remedy.text),
             edit,
@@ -127,7 +129,7 @@ pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> 
             .related
             .iter()
             .map(|related| Evidence {
-                source: source(&related.place, lines, aliases),
+                source: source(&related.place, lines, aliases, &opaque),
                 text: named(&related.message),
             })
             .collect(),
@@ -137,13 +139,13 @@ pub(super) fn finding(remark: &Remark, lines: &Lines<'_>, aliases: &[Alias]) -> 
 }
 
 /// A place with the text of its line, secrets covered.
-fn source(place: &Place, lines: &Lines<'_>, aliases: &[Alias]) -> Source {
+fn source(place: &Place, lines: &Lines<'_>, aliases: &[Alias], opaque: &[&str]) -> Source {
     // A place of no length at the beginning stands for the whole file.
     let whole = (place.line, place.column, place.length) == (1, 1, 0);
     let line = lines
         .line(&place.path, place.line)
         .filter(|_| !whole)
-        .map(|line| covered(lines.table(&place.path, place.line), line));
+        .map(|line| covered(lines.table(&place.path, place.line), line, opaque));
     Source::File(FilePlace {
         path: named(&place.path.display().to_string(), aliases),
         line: (!whole).then_some(place.line),
@@ -153,23 +155,32 @@ fn source(place: &Place, lines: &Lines<'_>, aliases: &[Alias]) -> Source {
     })
 }
 
-/// A line of a file without secrets. What is remarked on may be the misspelt key of a password, so in tables of
-/// credentials and of headers every value is covered, with the comment behind it.
-fn covered(table: Option<&str>, content: &str) -> String {
-    let about_secrets = |text: &str| {
-        let text = text.to_ascii_lowercase();
-        ["auth", "header"].iter().any(|word| text.contains(word))
-    };
-    let (key, value) = match content.split_once('=') {
-        Some((key, value)) if !key.trim_start().starts_with('[') => (key, value),
-        _ => return without_secrets(content).into_owned(),
-    };
-    if table.is_some_and(about_secrets) || about_secrets(key) {
-        let stars = "*".repeat(value.trim().chars().count());
-        format!("{key}= {stars}")
-    } else {
-        without_secrets(content).into_owned()
-    }
+/// A line of a file without secrets, in tables of credentials and of headers without any value.
+fn covered(table: Option<&str>, content: &str, opaque: &[&str]) -> String {
+    let line = cover::line(table, content);
+    cover::words(&line, opaque).into_owned()
+}
+
+/// The values of a key that is unknown: it may be the misspelt key of a password.
+fn opaque<'t>(remark: &Remark, lines: &Lines<'t>) -> Vec<&'t str> {
+    let unknown = matches!(
+        remark.code,
+        lint::Code::ContainerdUnknownKey
+            | lint::Code::CrioUnknownKey
+            | lint::Code::RegistryHostsKeys
+            | lint::Code::DockerDaemonJson
+    );
+    let place = remark.place.as_ref().filter(|_| unknown);
+    let found = place.and_then(|place| {
+        let line = lines.line(&place.path, place.line)?;
+        let behind = place.column.saturating_sub(1) + place.length;
+        let behind = line
+            .char_indices()
+            .nth(behind)
+            .map_or(line.len(), |at| at.0);
+        Some(cover::opaque(line, behind))
+    });
+    found.unwrap_or_default()
 }
 
 /// A text with the paths of a node called by the names that the user knows.
@@ -192,21 +203,24 @@ pub(super) fn severity(severity: lint::Severity) -> Severity {
 /// The corrections as a unified patch without context, for `patch` and `git apply --unidiff-zero`: other lines of a file
 /// may hold secrets. What would itself show a secret is left out and counted.
 pub fn patch(remarks: &[Remark], declared: &Declared, aliases: &[Alias]) -> (String, usize) {
-    let mut edits: Vec<(&Path, usize, &str, &str)> = remarks
+    let lines = Lines::of(&declared.tree);
+    let mut edits: Vec<(&Path, usize, &str, &str, Vec<&str>)> = remarks
         .iter()
-        .filter_map(|remark| remark.remedy.edit.as_ref())
-        .map(|edit| (edit.path.as_path(), edit.line, &*edit.old, &*edit.new))
+        .filter_map(|remark| Some((remark, remark.remedy.edit.as_ref()?)))
+        .map(|(remark, edit)| {
+            let opaque = opaque(remark, &lines);
+            (&*edit.path, edit.line, &*edit.old, &*edit.new, opaque)
+        })
         .collect();
     edits.sort_unstable();
     // Two remarks may correct one line; the second could not be applied after the first.
     edits.dedup_by_key(|edit| (edit.0, edit.1));
-    let lines = Lines::of(&declared.tree);
     let (mut patch, mut hidden) = (String::new(), 0);
     let mut current = None;
     let mut grown = 0_i64;
-    for (path, line, old, new) in edits {
+    for (path, line, old, new, opaque) in edits {
         let table = lines.table(path, line);
-        if covered(table, old) != old || covered(table, new) != new {
+        if covered(table, old, &opaque) != old || covered(table, new, &opaque) != new {
             hidden += 1;
             continue;
         }

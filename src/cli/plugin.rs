@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use crate::error::{Error, Exit};
 use crate::render::output::Output;
 use crate::render::report::{nagios, npd};
+use crate::secret::cover::addresses;
 
 /// Which convention is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,7 @@ impl Plugin {
     }
 
     fn line(self, text: &str) -> String {
+        let text = &addresses(text);
         match self {
             Self::Nagios => nagios::trouble(text),
             Self::Npd => npd::trouble(text),

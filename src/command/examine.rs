@@ -1,7 +1,9 @@
 //! The fourth shape of command: look at a node, judge the facts, show the report. Flags and plumbing that `doctor`,
 //! `check`, `why` and `preflight` share.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -181,13 +183,28 @@ impl LookArgs {
             let text = serde_json::to_vec_pretty(facts).map_err(|error| {
                 Error::failure("the facts cannot be written as JSON").because(&error)
             })?;
-            std::fs::write(path, text).map_err(|error| {
+            write_private(path, &text).map_err(|error| {
                 Error::failure(format!("cannot write the facts to `{}`", path.display()))
                     .because(&error)
             })?;
         }
         Ok(())
     }
+}
+
+/// Writes a file that only its owner may read: what was seen of a node is not for everybody, even with its secrets
+/// covered. A file that exists already becomes private, too.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    file.write_all(bytes)
 }
 
 /// A report in a format.

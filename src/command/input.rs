@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::cri;
 use crate::dialect::Dialect;
 use crate::error::Error;
+use crate::secret::cover::yaml_fault;
 use crate::wire::{self, Typed};
 
 /// The largest file, in bytes.
@@ -159,7 +160,9 @@ fn document(text: &str) -> Result<Value, String> {
             Err(error) => serde_saphyr::from_str(text).map_err(|_| error.to_string()),
         }
     } else {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        // Without the lines of the file: the environment of a container holds passwords.
+        serde_saphyr::from_str(text)
+            .map_err(|error| yaml_fault(&error.without_snippet().to_string()))
     }
 }
 

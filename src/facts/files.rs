@@ -4,18 +4,16 @@
 //! wherever a line is quoted, passwords and tokens are covered by `*`, one for each character, so that columns stay
 //! right.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-use regex_lite::Regex;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Gap;
 use super::source::{FilePlace, Source};
 use crate::registry::text::Place;
 use crate::registry::tree::{Entry, Tree};
+pub use crate::secret::cover::secrets as without_secrets;
 
 /// Files of the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,102 +165,9 @@ fn covered<S: Serializer>(tree: &Tree, serializer: S) -> Result<S::Ok, S::Error>
     copy.serialize(serializer)
 }
 
-/// What a secret looks like in TOML, JSON, YAML and URLs: `password = "…"`, `"auth": "…"`, `token: …`,
-/// `Authorization = ["…"]`, `https://user:…@host`, and the inside of a private key.
-static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    [
-        r#"(?i)["']?[a-z0-9_.-]*(?:passw(?:or)?d|secret|token|credential|authorization|api[_-]?key)[a-z0-9_.-]*["']?[ \t]*[:=][ \t]*\[?[ \t]*("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"',\]\}\[\{][^\s,\]\}]*)"#,
-        r#"(?i)(?:^|[\s"'{,.])auth["']?[ \t]*[:=][ \t]*("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"',\]\}\[\{][^\s,\]\}]*)"#,
-        r#"://([^/\s"'@:]*:[^/\s"'@]*)@"#,
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----([^-]*)-----END",
-    ]
-    .iter()
-    .filter_map(|pattern| Regex::new(pattern).ok())
-    .collect()
-});
-
-/// A text with its secrets covered by `*`; quotes and line breaks stay.
-pub fn without_secrets(text: &str) -> Cow<'_, str> {
-    let mut covered = Cow::Borrowed(text);
-    for secret in SECRETS.iter() {
-        let ranges: Vec<_> = secret
-            .captures_iter(&covered)
-            .filter_map(|found| found.get(1).map(|group| group.range()))
-            .collect();
-        for range in ranges.into_iter().rev() {
-            let old = &covered[range.clone()];
-            let inner = old.trim_matches(['"', '\'']);
-            // A number or a truth value is a setting, not a secret: `tokenTTL = 3600`.
-            if inner.is_empty()
-                || inner.parse::<f64>().is_ok()
-                || ["true", "false", "null"].contains(&inner)
-            {
-                continue;
-            }
-            let new: String = old
-                .chars()
-                .map(|c| {
-                    if matches!(c, '"' | '\'' | '\n') {
-                        c
-                    } else {
-                        '*'
-                    }
-                })
-                .collect();
-            covered.to_mut().replace_range(range, &new);
-        }
-    }
-    covered
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn case(text: &str, expected: &str) {
-        assert_eq!(without_secrets(text), expected);
-        assert_eq!(
-            text.chars().count(),
-            expected.chars().count(),
-            "columns stay"
-        );
-    }
-
-    #[test]
-    fn secrets_are_covered() {
-        case(r#"password = "hunter2""#, r#"password = "*******""#);
-        case(r#"  auth = "dTpw""#, r#"  auth = "****""#);
-        case(
-            r#"{"auths":{"r":{"auth":"dTpw","x":1}}}"#,
-            r#"{"auths":{"r":{"auth":"****","x":1}}}"#,
-        );
-        case(r#"identitytoken = 'ab"c'"#, r#"identitytoken = '**"*'"#);
-        case("bearer_token: abc # why", "bearer_token: *** # why");
-        case(
-            r#"Authorization = ["Basic dTpw"]"#,
-            r#"Authorization = ["**********"]"#,
-        );
-        case("http://u:p@proxy:3128", "http://***@proxy:3128");
-        case(
-            "-----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----",
-            "-----BEGIN EC PRIVATE KEY-----\n***\n-----END EC PRIVATE KEY-----",
-        );
-    }
-
-    #[test]
-    fn what_is_no_secret_stays() {
-        for text in [
-            "[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"r\".auth]",
-            "tokenTTL = 3600",
-            "authorization:\n  mode: Webhook",
-            "config_path = \"/etc/containerd/certs.d\"",
-            "https://mirror.example:5000/v2",
-            "password = \"\"",
-        ] {
-            assert_eq!(without_secrets(text), text);
-        }
-    }
 
     #[test]
     fn saved_files_have_no_secrets_and_read_ones_do() {

@@ -15,6 +15,7 @@ use super::socket::Effort;
 use super::socket::host::{Host, text};
 use super::socket::units;
 use crate::endpoint::discover::{Given, Source};
+use crate::secret::cover::yaml_fault;
 
 /// The flag that names the endpoint.
 const FLAG: &str = "--container-runtime-endpoint";
@@ -210,12 +211,7 @@ fn in_config(host: &Host, file: &Path) -> Option<Kubelet> {
             .filter(|endpoint| !endpoint.is_empty())
             .map(|endpoint| given(&endpoint, place)),
         Err(error) => {
-            let first = error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+            let first = yaml_fault(&error.to_string());
             Some(Kubelet::Odd(format!(
                 "{} cannot be read: {first}",
                 shown(host, file)

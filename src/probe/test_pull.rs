@@ -265,9 +265,14 @@ pub fn error_of(error: &str, probes: &[EndpointProbe]) -> Option<usize> {
         })
 }
 
-/// `host:port` of a URL.
+/// `host:port` of a URL, without user and password.
 pub fn host_of(url: &str) -> Option<&str> {
-    url.split_once("://")?.1.split('/').next()
+    url.split_once("://")?
+        .1
+        .split('/')
+        .next()?
+        .rsplit('@')
+        .next()
 }
 
 #[cfg(test)]
@@ -277,6 +282,7 @@ mod tests {
     #[test]
     fn hosts_of_urls() {
         assert_eq!(host_of("https://reg:5000/v2/a"), Some("reg:5000"));
+        assert_eq!(host_of("https://us:p@w@reg/v2/a"), Some("reg"));
         assert_eq!(host_of("nonsense"), None);
     }
 }

@@ -15,6 +15,7 @@ use super::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST};
 use super::text::{Located, Place};
 use super::tree::Tree;
 use super::version::Fork;
+use crate::secret::cover::yaml_fault;
 
 /// The service's own file.
 pub fn registries_yaml(fork: Fork) -> PathBuf {
@@ -162,14 +163,7 @@ fn parse(path: &Path, text: &str) -> Result<Registries, Located<String>> {
                 .location()
                 .map_or(1, |location| usize::try_from(location.line()).unwrap_or(1));
             // What the message quotes, and the excerpt below it, could be a password.
-            let message = error.to_string();
-            let parts = message
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .split('"')
-                .step_by(2);
-            let message = parts.collect::<Vec<_>>().join("\"…\"");
+            let message = yaml_fault(&error.to_string());
             Located::new(
                 message,
                 Place {

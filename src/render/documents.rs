@@ -5,6 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::structured::{self, Error, Format};
+use crate::secret::cover;
 
 /// The version of all documents of ours.
 pub const API_VERSION: &str = "criscope/v1";
@@ -32,23 +33,27 @@ impl<T: Serialize> Documents<'_, T> {
         format: Option<Format>,
         text: impl Fn(&T) -> String,
     ) -> Result<Vec<u8>, Error> {
-        match format {
-            None => Ok(self
+        let bytes = match format {
+            None => self
                 .items
                 .iter()
                 .map(text)
                 .collect::<Vec<_>>()
                 .join("\n")
-                .into_bytes()),
+                .into_bytes(),
             Some(Format::Ndjson) => {
                 let mut bytes = Vec::new();
                 for item in self.items {
                     bytes.extend(structured::document(Format::Ndjson, item)?);
                 }
-                Ok(bytes)
+                bytes
             }
-            Some(format) => structured::document(format, self),
-        }
+            Some(format) => structured::document(format, self)?,
+        };
+        // Addresses are shown as they were written, in files or by a registry; a password in one is nobody's business.
+        Ok(cover::addresses(&String::from_utf8_lossy(&bytes))
+            .into_owned()
+            .into_bytes())
     }
 }
 
@@ -68,6 +73,27 @@ impl<T: Serialize> Serialize for Documents<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_in_addresses_are_in_no_format() {
+        let address = "https://us:p@CANARY@m/x?sig=CANARY&ns=docker.io".to_owned();
+        let documents = Documents {
+            kind: "Addresses",
+            key: "addresses",
+            items: &[address],
+        };
+        for format in [
+            None,
+            Some(Format::Json),
+            Some(Format::Ndjson),
+            Some(Format::Yaml),
+        ] {
+            let bytes = documents.shown(format, String::clone).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(!text.contains("CANARY"), "{text}");
+            assert!(text.contains("@m/x?sig=******&ns=docker.io"), "{text}");
+        }
+    }
 
     #[test]
     fn one_list_in_four_ways() {

@@ -1,4 +1,5 @@
-//! Where words go: data to stdout, talk to stderr. A closed pipe is not an error.
+//! Where words go: data to stdout, talk to stderr. A closed pipe is not an error. Talk quotes what was typed and what is in
+//! files, so passwords in addresses are covered in it.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -7,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{human, sanitize};
 use crate::error::Error;
+use crate::secret::cover::addresses;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -178,6 +180,8 @@ impl Output {
 
     /// Colours are taken out where they would disturb: no terminal, NO_COLOR, TERM=dumb.
     fn talk(&self, text: &str) {
+        // Talk quotes what was typed and what is in files: passwords in addresses stay there.
+        let text = addresses(text);
         // Nobody is left to be told that stderr is closed.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }

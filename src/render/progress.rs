@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
 use super::sanitize;
+use crate::secret::cover::addresses;
 
 /// How long a step may last before it is worth a line.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,7 +72,7 @@ impl Progress {
     pub fn show(&self, step: &str) {
         let seconds = self.began.elapsed().as_secs();
         self.bar
-            .set_message(format!("{} ({seconds}s)", sanitize::line(step)));
+            .set_message(format!("{} ({seconds}s)", sanitize::line(&addresses(step))));
         self.bar.tick();
     }
 

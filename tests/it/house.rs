@@ -9,9 +9,9 @@ const PLAN: &[(&str, &[&str])] = &[
     ("cri", &["wire"]),
     ("wire", &["cri"]),
     ("model", &["cri", "wire"]),
-    ("registry", &[]),
+    ("registry", &["secret"]),
     ("endpoint", &["cri"]),
-    ("facts", &["registry", "endpoint", "model"]),
+    ("facts", &["registry", "endpoint", "model", "secret"]),
     ("secret", &[]),
     ("template", &[]),
     // Reach.
@@ -25,16 +25,19 @@ const PLAN: &[(&str, &[&str])] = &[
         ],
     ),
     // Judge.
-    ("check", &["facts", "registry", "endpoint", "model"]),
+    (
+        "check",
+        &["facts", "registry", "endpoint", "model", "secret"],
+    ),
     // Show.
     (
         "render",
         &[
-            "check", "endpoint", "error", "facts", "model", "probe", "registry", "wire",
+            "check", "endpoint", "error", "facts", "model", "probe", "registry", "secret", "wire",
         ],
     ),
     // Beside command.
-    ("settings", &[]),
+    ("settings", &["secret"]),
     (
         "error",
         &[
@@ -54,7 +57,9 @@ const PLAN: &[(&str, &[&str])] = &[
     // Face.
     (
         "cli",
-        &["command", "dialect", "error", "render", "settings", "spans"],
+        &[
+            "command", "dialect", "error", "render", "secret", "settings", "spans",
+        ],
     ),
     ("main", &["cli"]),
     ("fake", &["client", "cri", "wire"]),

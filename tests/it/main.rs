@@ -14,6 +14,7 @@ mod support;
 
 mod act_real;
 mod attach;
+mod canary;
 mod captures;
 mod check;
 mod cli;

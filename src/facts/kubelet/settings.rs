@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::facts::{Facts, Files, Gap, Process, Role, Source};
 use crate::registry::text::Text;
 use crate::registry::tree::Entry;
+use crate::secret::cover::yaml_fault;
 
 /// Files that hold flags, in shell's or systemd's notation.
 const FLAG_FILES: &[&str] = &[
@@ -241,7 +242,7 @@ impl<'f> Settings<'f> {
             .filter_map(|path| {
                 let config = match files.tree.entry(&path) {
                     Some(Entry::Text { text }) => serde_saphyr::from_str::<Value>(text)
-                        .map_err(|error| first_line(&error.to_string())),
+                        .map_err(|error| yaml_fault(&error.to_string())),
                     Some(Entry::Unreadable { reason }) => Err(reason.clone()),
                     Some(Entry::Absent) if self.running.is_none() => return None,
                     Some(Entry::Absent) => Err("there is no such file".to_owned()),
@@ -252,10 +253,6 @@ impl<'f> Settings<'f> {
             })
             .collect()
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The flags on the command line of a process.
