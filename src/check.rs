@@ -14,8 +14,8 @@ pub mod endpoint;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod handlers;
-mod image;
+pub mod handlers;
+pub mod image;
 mod kernel;
 pub mod knowledge;
 mod order;
@@ -143,6 +143,7 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             config::CHECKS,
             config::units::CHECKS,
             config::crio::CHECKS,
+            config::environment::CHECKS,
             image::CHECKS,
             cgroup::CHECKS,
             cni::CHECKS,

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod kubelet;
 pub mod network;
 pub mod process;
+pub mod smoke;
 pub mod source;
 pub mod storage;
 pub mod subject;
@@ -175,6 +176,8 @@ pub struct Facts {
     pub kernel: Kernel,
     /// File systems.
     pub storage: Storage,
+    /// What came of starting pods, one trial for each runtime handler.
+    pub smoke: Fact<Vec<smoke::Trial>>,
     /// The kubelet.
     pub kubelet: Kubelet,
     /// Networks.
@@ -209,6 +212,7 @@ impl Default for Facts {
             cgroup: Cgroup::default(),
             kernel: Kernel::default(),
             storage: Storage::default(),
+            smoke: Fact::absent("pods are started with `--smoke` only"),
             kubelet: Kubelet::default(),
             network: Network::default(),
             docker: Docker::default(),

@@ -10,6 +10,7 @@ pub mod logins;
 pub mod node;
 pub mod pulls;
 pub mod registry;
+pub mod smoke;
 pub mod socket;
 pub mod stores;
 pub mod test_pull;

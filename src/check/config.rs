@@ -5,6 +5,7 @@
 
 pub(super) mod crio;
 pub(super) mod effective;
+pub(super) mod environment;
 pub(super) mod units;
 
 use std::time::Duration;

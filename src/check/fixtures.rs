@@ -135,12 +135,14 @@ fn bad_nodes_trigger_and_good_nodes_pass() {
 fn a_healthy_node_has_no_finding_in_any_profile() {
     for profile in Profile::ALL {
         let report = report(*profile, &healthy());
-        assert!(
-            report.findings.is_empty(),
-            "{}: {:#?}",
-            profile.name(),
-            report.findings
-        );
+        // What it runs is of 2023, which is no fault but is said before an upgrade.
+        let aged = ["cri-runtimeconfig", "runtime-support-end"];
+        let wrong: Vec<&Finding> = report
+            .findings
+            .iter()
+            .filter(|found| *profile != Profile::Preflight || !aged.contains(&found.code.as_str()))
+            .collect();
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", profile.name());
         assert!(report.summary.pass > 0 || *profile == Profile::Registry);
     }
 }

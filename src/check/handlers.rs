@@ -12,8 +12,9 @@ use super::config::{crio, effective};
 use super::finding::{Area, Note, Severity, Status};
 use super::scope::{HEALTH, NODE};
 use super::{Case, Check, Judge, Judged, Outcome};
-use crate::facts::cri::{self, ConfiguredHandler};
-use crate::facts::{Gap, Source};
+use crate::facts::cri::{self, CgroupDriver, ConfiguredHandler};
+use crate::facts::smoke::End;
+use crate::facts::{Facts, Gap, Source};
 use crate::registry::RuntimeName;
 use crate::registry::node::{Node, Table};
 use crate::registry::text::Place;
@@ -78,7 +79,68 @@ pub(super) const CHECKS: &[Check] = &[
         judge: Judge::By(snapshotter),
         ..BLANK
     },
+    Check {
+        code: "cri-smoke",
+        title: "a pod of every handler really starts",
+        severity: Severity::Critical,
+        profiles: NODE,
+        rule: "With `--smoke` only: runs a pod sandbox of every runtime handler, creates and starts a container of the \
+               sandbox image in it, executes a command, reads a log, and removes all of it. Nothing is pulled. Fails with \
+               the step that does, or if something is left.",
+        why: "Everything else that is examined can be in order while no pod starts: a program that crashes, a kernel that \
+              lacks something, a network that cannot be set up.",
+        remedy: "do what the runtime says; the daemon's log has more",
+        seen: &["containerd/cri#491"],
+        judge: Judge::By(smoke),
+        ..BLANK
+    },
 ];
+
+/// A trial that is worth making: a handler and what its pod needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// The handler; empty for the default one.
+    pub handler: String,
+    /// The control group below which its pod goes; empty for the runtime's own choice.
+    pub cgroup_parent: String,
+}
+
+/// One trial for each handler that the runtime tells, the default one first and once.
+pub fn trials(facts: &Facts) -> Vec<Trial> {
+    let told = cri::handlers(facts.cri.status.value());
+    let asked = facts
+        .cri
+        .runtime_config
+        .value()
+        .and_then(|config| config.cgroup_driver);
+    let kubepods = facts.cgroup.kubepods.value();
+    let slice = if kubepods.is_some_and(|found| found.contains("kubepods.slice")) {
+        "/kubepods.slice"
+    } else {
+        "/system.slice"
+    };
+    let containerd = facts
+        .cri
+        .version
+        .value()
+        .is_some_and(|version| version.name == "containerd");
+    let trial = |name: &str, systemd: Option<bool>| {
+        let systemd = systemd.unwrap_or(asked == Some(CgroupDriver::Systemd));
+        Trial {
+            handler: name.to_owned(),
+            // containerd takes the parent as it is, and runc wants a slice of systemd's.
+            cgroup_parent: if containerd && systemd { slice } else { "" }.to_owned(),
+        }
+    };
+    let default = told.iter().find(|handler| handler.is_default);
+    let mut all = vec![trial(
+        "",
+        default.and_then(|handler| handler.systemd_cgroup),
+    )];
+    let others = told.iter().filter(|handler| !handler.is_default);
+    all.extend(others.map(|handler| trial(&handler.name, handler.systemd_cgroup)));
+    all
+}
 
 /// A handler, and where it comes from.
 struct Handler {
@@ -458,4 +520,75 @@ fn snapshotter(case: &Case<'_>) -> Judged {
     }
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     Outcome::of(problems, format!("{} is loaded", names.join(", "))).into()
+}
+
+fn smoke(case: &Case<'_>) -> Judged {
+    let trials = case.facts().smoke.need()?;
+    let called = |handler: &str| match handler {
+        "" => "the default handler".to_owned(),
+        name => format!("the handler `{name}`"),
+    };
+    let mut problems = Vec::new();
+    let mut notes = Vec::new();
+    for trial in trials {
+        let name = called(&trial.handler);
+        let done: Vec<String> = trial
+            .steps
+            .iter()
+            .filter(|step| step.end == End::Done)
+            .map(|step| format!("{} took {:.0} ms", step.doing.name(), step.ms))
+            .collect();
+        if let Some((step, why)) = trial.failure() {
+            let mut note = Note::fail(format!("{} fails with {name}", step.doing.name()))
+                .subject(&trial.handler)
+                .says(Some(why))
+                .measured(json!({ "handler": trial.handler, "step": step.doing, "ms": step.ms }))
+                .expected("a pod that starts, talks and goes")
+                .at(Source::rpc("RunPodSandbox"))
+                .took(step.ms)
+                .remedy("do what the runtime says; the daemon's log has more");
+            if !trial.handler.is_empty() {
+                note = note.severity(Severity::High);
+            }
+            for text in done {
+                note = note.evidence(Source::rpc("RunPodSandbox"), text);
+            }
+            problems.push(note);
+        } else {
+            let ms: f64 = trial.steps.iter().map(|step| step.ms).sum();
+            let untried = trial.steps.iter().filter_map(|step| match &step.end {
+                End::Untried(why) => Some(format!("; not tried: {} ({why})", step.doing.name())),
+                _ => None,
+            });
+            let network = if trial.host_network {
+                ", in the node's network"
+            } else {
+                ""
+            };
+            notes.push(
+                Note::pass(format!(
+                    "{name}: {} steps in {ms:.0} ms with `{}`{network}{}",
+                    done.len(),
+                    trial.image,
+                    untried.collect::<String>()
+                ))
+                .subject(&trial.handler)
+                .took(ms),
+            );
+        }
+        for left in &trial.left {
+            problems.push(
+                Note::fail(format!("{left} was left behind by the trial of {name}"))
+                    .subject(left)
+                    .severity(Severity::High)
+                    .at(Source::rpc("ListPodSandbox"))
+                    .remedy("remove it: `criscope rmp -f ID`"),
+            );
+        }
+    }
+    if notes.is_empty() && problems.is_empty() {
+        return Err(Gap::Unknown("no pod was tried".to_owned()));
+    }
+    problems.extend(notes);
+    Ok(Outcome(problems))
 }

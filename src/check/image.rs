@@ -7,9 +7,10 @@ use super::finding::{Area, Note, Severity};
 use super::scope::NODE;
 use super::{Case, Check, Judge, Judged};
 use crate::facts::cri::Image;
-use crate::facts::{Gap, Role, Source};
+use crate::facts::{Facts, Gap, Role, Source};
 use crate::registry::containerd::Setting;
 use crate::registry::crio_conf::ImageSection;
+use crate::registry::rules::Default as RuntimeDefault;
 use crate::registry::{ImageRef, RuntimeName};
 
 /// What leaves nothing to be said about answers.
@@ -136,12 +137,39 @@ fn sandbox(case: &Case<'_>) -> Result<(String, Source), Gap> {
         },
         RuntimeName::Crio => match ImageSection::load(&files.tree).pause_image {
             Some(image) => Ok((image.value.clone(), files.at(&image.place))),
-            None => Err(Gap::Unknown(
-                "CRI-O does not tell its pause image".to_owned(),
-            )),
+            None => match case
+                .declared()
+                .rules()
+                .default(RuntimeDefault::PauseImage, runtime)
+            {
+                Some(name) => Ok((name.to_owned(), Source::rpc("Version"))),
+                None => Err(Gap::Unknown(format!(
+                    "the pause image of {runtime} is not known"
+                ))),
+            },
         },
         RuntimeName::Docker => Err(Gap::Absent("the sandbox image is cri-dockerd's".to_owned())),
     }
+}
+
+/// An image that is on the node and of which a container can be made: the sandbox image, else what a container runs.
+pub fn at_hand(facts: &Facts) -> Option<String> {
+    let images = &facts.cri.images.value()?.items;
+    let sandbox = sandbox(&Case::new(facts)).ok().map(|(name, _)| name);
+    let running = || {
+        let containers = facts.cri.containers.value()?;
+        Some(
+            containers
+                .items
+                .iter()
+                .find(|container| container.running)?
+                .image
+                .clone(),
+        )
+    };
+    sandbox
+        .filter(|name| find(images, name).is_some())
+        .or_else(running)
 }
 
 /// An image by its name, as the runtime lists names: with registry, with tag or digest.
@@ -156,8 +184,8 @@ fn find<'i>(images: &'i [Image], name: &str) -> Option<&'i Image> {
 }
 
 fn present(case: &Case<'_>) -> Judged {
-    let (name, source) = sandbox(case)?;
     let images = case.facts().cri.images.need()?;
+    let (name, source) = sandbox(case)?;
     if find(&images.items, &name).is_some() {
         return Note::pass(format!("`{name}` is there")).into();
     }
@@ -212,8 +240,8 @@ fn kept(case: &Case<'_>) -> Option<(String, Source)> {
 }
 
 fn pinned(case: &Case<'_>) -> Judged {
-    let (name, source) = sandbox(case)?;
     let images = case.facts().cri.images.need()?;
+    let (name, source) = sandbox(case)?;
     if let Some(runtime) = case.runtime()
         && runtime.name == RuntimeName::Containerd
         && (runtime.version.major(), runtime.version.minor()) < (1, 7)

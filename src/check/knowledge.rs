@@ -29,16 +29,34 @@ pub struct BadRelease {
     pub fixed: String,
 }
 
+/// Until when a line of releases gets patches.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Support {
+    /// The runtime.
+    pub runtime: RuntimeName,
+    /// Major and minor version.
+    pub line: [u32; 2],
+    /// The last day, `YYYY-MM-DD`.
+    pub until: String,
+}
+
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 struct Data {
     bad: Vec<BadRelease>,
+    support: Vec<Support>,
 }
+
+static DATA: LazyLock<Data> = LazyLock::new(|| toml::from_str(BUILTIN).unwrap_or_default());
 
 /// Releases to be avoided.
 pub fn bad_releases() -> &'static [BadRelease] {
-    static DATA: LazyLock<Data> = LazyLock::new(|| toml::from_str(BUILTIN).unwrap_or_default());
     &DATA.bad
+}
+
+/// Lines of releases, as far as their end is known.
+pub fn support() -> &'static [Support] {
+    &DATA.support
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `criscope doctor`: what is wrong with this node, in the order of what stops it from working.
 //!
-//! Looks, judges, shows; changes nothing. A finding names the cause before what comes of it, points into the file like a
+//! Looks, judges, shows; changes nothing, unless pods are to be started (`--smoke`). A finding names the cause before what comes of it, points into the file like a
 //! compiler, and gives one remedy.
 
 use std::time::Duration;
@@ -10,9 +10,13 @@ use clap::Args;
 use super::args::duration;
 use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
 use super::session::Session;
-use crate::check::{self, Profile, Status};
+use crate::check::{self, Profile, Status, handlers, image};
+use crate::endpoint::report::Verdict;
 use crate::error::{Error, Exit};
+use crate::facts::smoke::Trial;
+use crate::facts::{Fact, Facts, Source};
 use crate::probe::node::Depth;
+use crate::probe::smoke::{self, Plan};
 use crate::render::report::{Situation, list};
 
 const EXAMPLES: &str = "\
@@ -21,6 +25,7 @@ Examples:
   criscope doctor -w                          again and again, until nothing is
   criscope doctor --only cni,cri-relist       some checks
   criscope doctor --severity swap-state=warn  a failure of this check is a warning
+  criscope doctor --smoke                     and start a pod of every runtime handler, for a moment
   criscope doctor --host-root /host           the host, from inside a container
   criscope doctor --save-facts node-7.json    what was seen, to be judged elsewhere with --facts
 
@@ -52,6 +57,9 @@ pub struct Doctor {
     /// Ask for every container, too
     #[arg(long)]
     deep: bool,
+    /// Really start a pod of every runtime handler: sandbox, container, exec, logs, gone again
+    #[arg(long, conflicts_with_all = ["facts", "watch", "staged"])]
+    smoke: bool,
     /// List the checks and leave the node alone
     #[arg(long)]
     list_checks: bool,
@@ -85,7 +93,10 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         Depth::Normal
     };
     loop {
-        let facts = args.look.facts(session, depth, LIMIT).await?;
+        let mut facts = args.look.facts(session, depth, LIMIT).await?;
+        if args.smoke {
+            facts.smoke = smoke(&facts, session).await;
+        }
         let report = check::examine(&facts, &scope);
         let shown = examine::shown(
             std::slice::from_ref(&report),
@@ -105,4 +116,40 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         }
         tokio::time::sleep(args.interval.max(Duration::from_millis(200))).await;
     }
+}
+
+/// Starts a pod of every runtime handler, one after the other, with what is on the node.
+async fn smoke(facts: &Facts, session: &Session) -> Fact<Vec<Trial>> {
+    if !facts
+        .chosen()
+        .is_some_and(|endpoint| endpoint.verdict == Verdict::Serving)
+    {
+        return Fact::unknown("no runtime serves CRI v1: no pod was tried");
+    }
+    let Some(image) = image::at_hand(facts) else {
+        return Fact::unknown("the node has no image of which a container could be made");
+    };
+    let client = match session.client_that_acts().await {
+        Ok(client) => client,
+        Err(error) => return Fact::unknown(error.message()),
+    };
+    let status = facts.cri.status.value();
+    let network = status.and_then(|status| status.condition("NetworkReady"));
+    // Held until nothing is left of the last pod.
+    let _duty = session.duty();
+    let mut trials = Vec::new();
+    for trial in handlers::trials(facts) {
+        if session.is_interrupted() {
+            break;
+        }
+        let plan = Plan {
+            handler: trial.handler,
+            image: image.clone(),
+            host_network: network.is_some_and(|network| !network.status),
+            cgroup_parent: trial.cgroup_parent,
+            root: smoke::root_of(facts),
+        };
+        trials.push(smoke::run(client, &plan, session.interrupted()).await);
+    }
+    Fact::known(trials, Source::rpc("RunPodSandbox"))
 }

@@ -22,6 +22,7 @@ mod config;
 mod crictl;
 mod doctor;
 mod doctor_files;
+mod doctor_real;
 mod endpoints;
 mod events;
 mod exec;

@@ -105,6 +105,13 @@ fn hosts(code: Code, runtime: &str, bad: &str, good: &str) {
     );
 }
 
+/// A file with one option of runc.
+fn runc(option: &str) -> String {
+    format!(
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n{option}\n"
+    )
+}
+
 #[test]
 fn containerd_files() {
     let (old, new) = ("containerd@1.7.34", "containerd@2.2.7");
@@ -262,6 +269,41 @@ fn containerd_files() {
         CONFIG,
         &config("a", "tls]\nskip_verify = true").replace("\"a\"", "reg.test"),
         &config("reg.test", "tls]\ninsecure_skip_verify = true"),
+    );
+    pair(
+        Code::ContainerdUnknownKey,
+        old,
+        CONFIG,
+        &runc("SystemdCGroup = true"),
+        &runc("systemdCgroup = true"),
+    );
+    pair(
+        Code::ContainerdUnknownKey,
+        new,
+        CONFIG,
+        &runc("systemd_cgroup = true"),
+        &runc("SystemdCGroup = true"),
+    );
+    pair(
+        Code::ContainerdUnknownKey,
+        old,
+        CONFIG,
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshoter = \"native\"\n",
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
+    );
+    pair(
+        Code::ContainerdConfigVersion,
+        old,
+        CONFIG,
+        &runc("SystemdCgroup = true").replace("version = 2\n", ""),
+        &runc("SystemdCgroup = true"),
+    );
+    pair(
+        Code::ContainerdPluginId,
+        new,
+        CONFIG,
+        &runc("SystemdCgroup = true").replace("version = 2", "version = 3"),
+        &runc("SystemdCgroup = true"),
     );
     pair(
         Code::ContainerdUnknownKey,

@@ -1,5 +1,6 @@
 //! config.toml and its imports: syntax, versions, tables that are not in force, unknown keys.
 
+mod runtime;
 mod sandbox;
 mod tables;
 mod top_level;
@@ -32,6 +33,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         .collect();
     for section in &sections {
         tables::plugin_table(lint, config, section, &sections, &files);
+        runtime::check(lint, config, section, &sections, &files);
     }
     dropins(lint, &files);
     mirrors::check(lint, &planner);

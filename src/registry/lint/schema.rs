@@ -93,6 +93,67 @@ pub(super) const CRI: &[&str] = &[
     "enable_criu",
 ];
 
+/// `containerd` in the table of the CRI plugin, all daemons together.
+pub(super) const CONTAINERD: &[&str] = &[
+    "snapshotter",
+    "default_runtime_name",
+    "default_runtime",
+    "untrusted_workload_runtime",
+    "runtimes",
+    "no_pivot",
+    "disable_snapshot_annotations",
+    "discard_unpacked_layers",
+    "ignore_rdt_not_enabled_errors",
+    "ignore_blockio_not_enabled_errors",
+];
+/// An entry of `containerd.runtimes`.
+pub(super) const RUNTIME: &[&str] = &[
+    "runtime_type",
+    "runtime_path",
+    "runtime_engine",
+    "runtime_root",
+    "pod_annotations",
+    "container_annotations",
+    "privileged_without_host_devices",
+    "privileged_without_host_devices_all_devices_allowed",
+    "base_runtime_spec",
+    "cni_conf_dir",
+    "cni_max_conf_num",
+    "snapshotter",
+    "sandbox_mode",
+    "sandboxer",
+    "io_type",
+    "cgroup_writable",
+    "options",
+];
+/// The options of runc's shim.
+pub(super) const RUNC_OPTIONS: &[&str] = &[
+    "NoPivotRoot",
+    "NoNewKeyring",
+    "ShimCgroup",
+    "IoUid",
+    "IoGid",
+    "BinaryName",
+    "Root",
+    "SystemdCgroup",
+    "CriuImagePath",
+    "CriuWorkPath",
+    "CriuPath",
+    "TaskApiAddress",
+    "TaskApiVersion",
+];
+/// `cni` in the table of the CRI plugin.
+pub(super) const CNI: &[&str] = &[
+    "bin_dir",
+    "bin_dirs",
+    "conf_dir",
+    "max_conf_num",
+    "setup_serially",
+    "conf_template",
+    "ip_pref",
+    "use_internal_loopback",
+];
+
 /// The table of the images plugin.
 pub(super) const IMAGES: &[&str] = &[
     "snapshotter",
