@@ -116,6 +116,7 @@ impl NodeArgs {
     /// No runtime answers and none is named.
     pub async fn look(&self, session: &Session) -> Result<Node, Error> {
         let named_root = self.host_root.clone().or_else(|| session.host_root.clone());
+        let own_files = named_root.is_none() && self.staged.is_none();
         let (runtime, daemon, started) = match (&self.as_runtime, &named_root) {
             // A tree of files and a version need no daemon.
             (Some(runtime), Some(_)) => (runtime.clone(), None, None),
@@ -155,7 +156,7 @@ impl NodeArgs {
             host_root,
             daemon,
             // Files of another tree, or staged ones, have nothing to do with that start.
-            started: started.filter(|_| self.host_root.is_none() && self.staged.is_none()),
+            started: started.filter(|_| own_files),
         })
     }
 }
