@@ -81,6 +81,7 @@ mod tests {
             kind: "Addresses",
             key: "addresses",
             items: &[address],
+            more: &[],
         };
         for format in [
             None,
