@@ -199,3 +199,49 @@ fn what_is_none() {
     let outcome = criscope(["registry", "lint", large.to_str().unwrap()]).outcome();
     assert_eq!(outcome.code, 1, "{outcome}");
 }
+
+#[test]
+fn one_file_is_judged_by_what_lies_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let lint = |path: &str| {
+        let outcome = criscope(["registry", "lint", path, "--as", "containerd@2.1.9"]).outcome();
+        outcome.to_string()
+    };
+    let config = write(
+        "config.toml",
+        "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\", \"/etc/elsewhere/x.toml\"]\n",
+    );
+    write(
+        "conf.d/mirrors.toml",
+        "version = 3\n[plugin.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"/certs\"\n",
+    );
+    let text = lint(&config);
+    assert!(
+        text.contains("containerd-singular-table") && text.contains("conf.d/mirrors.toml:2"),
+        "{text}"
+    );
+    // What is not there cannot be judged, and is not called missing.
+    assert!(text.contains("/etc/elsewhere/x.toml"), "{text}");
+    assert!(!text.contains("containerd-import-missing"), "{text}");
+
+    let hosts = write(
+        "certs.d/reg.test/hosts.toml",
+        "server = \"https://reg.test\"\n[host.\"https://m.test\"]\nca = [\"beside.pem\", \"/etc/ssl/elsewhere.pem\"]\n",
+    );
+    let missing = lint(&hosts);
+    assert!(
+        missing.contains("registry-ca-missing") && !missing.contains("elsewhere.pem does not"),
+        "{missing}"
+    );
+    write(
+        "certs.d/reg.test/beside.pem",
+        "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+    );
+    assert!(!lint(&hosts).contains("registry-ca-missing"));
+}

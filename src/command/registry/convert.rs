@@ -16,7 +16,6 @@ use crate::check::remark::Alias;
 use crate::error::{Error, Exit};
 use crate::registry::convert::{self, Conversion, Origin, Target, origins};
 use crate::registry::declared::Declared;
-use crate::registry::tree::Entry;
 use crate::registry::version::{RuntimeId, RuntimeName};
 use crate::render::conversion as shown;
 use crate::render::documents::API_VERSION;
@@ -202,13 +201,8 @@ impl Convert {
             Some(runtime) => runtime.clone(),
             None => given.usual_runtime()?,
         };
-        let mut declared = given.declared;
-        for file in convert::certificates(&declared, &runtime) {
-            let blocks = ["CERTIFICATE", "PRIVATE KEY"].map(str::to_owned).to_vec();
-            declared.tree.add(file, Entry::Sealed { blocks });
-        }
         Ok(Subject {
-            declared,
+            declared: given.declared,
             runtime,
             aliases: given.aliases,
             host_root: PathBuf::from("/"),

@@ -10,11 +10,13 @@ use crate::check::remark::Alias;
 use crate::error::Error;
 use crate::probe::host_files::{self, MAX_FILE};
 use crate::registry::containerd::{import_patterns, imports_of};
+use crate::registry::convert::certificates;
 use crate::registry::declared::Declared;
 use crate::registry::document::Document;
-use crate::registry::tree::{Entry, Tree};
+use crate::registry::node::{Node, Table};
+use crate::registry::tree::{Entry, Tree, pem_labels};
 use crate::registry::version::{Fork, RuntimeId, RuntimeName, Version};
-use crate::registry::{docker_daemon, k3s, registries_conf};
+use crate::registry::{docker_daemon, hosts_toml, k3s, registries_conf};
 
 /// containerd's main file.
 const CONFIG: &str = "/etc/containerd/config.toml";
@@ -72,6 +74,11 @@ impl Given {
             Kind::Config => {
                 let mut given = Self::file(CONFIG, &shown, entry, RuntimeName::Containerd);
                 given.read_imports(path);
+                // The certificates that it names lie on a node, and nobody has looked there.
+                let runtime = given.usual_runtime()?;
+                for file in certificates(&given.declared, &runtime) {
+                    given.take_for_granted(file);
+                }
                 given
             }
             Kind::Rancher(fork) => {
@@ -98,6 +105,7 @@ impl Given {
                     .map_or("_default".into(), |name| name.to_string_lossy());
                 let place = format!("{CERTS}/{host}/hosts.toml");
                 let mut given = Self::file(&place, &shown, entry, RuntimeName::Containerd);
+                given.read_certificates(Path::new(&place), path);
                 given.add_scaffold();
                 given
             }
@@ -147,6 +155,34 @@ impl Given {
             missing_imports: Vec::new(),
             name,
             fork: None,
+        }
+    }
+
+    /// A file that nobody could look at counts as whole.
+    fn take_for_granted(&mut self, file: PathBuf) {
+        let blocks = ["CERTIFICATE", "PRIVATE KEY"].map(str::to_owned).to_vec();
+        self.declared.tree.add(file, Entry::Sealed { blocks });
+    }
+
+    /// Certificates of a hosts.toml: those beside it are read, those elsewhere on the node taken for granted.
+    fn read_certificates(&mut self, place: &Path, real: &Path) {
+        let Some(text) = self.declared.tree.text(place) else {
+            return;
+        };
+        let document = Document::parse(place, text);
+        let (Some(directory), Some(beside)) = (place.parent(), real.parent()) else {
+            return;
+        };
+        for file in certificates_of_hosts(&document.root) {
+            if file.starts_with('/') {
+                self.take_for_granted(PathBuf::from(file));
+            } else if let Ok(Entry::Text { text }) =
+                std::fs::File::open(beside.join(&file)).and_then(entry)
+            {
+                let blocks = pem_labels(&text);
+                let path = hosts_toml::absolute(directory, &file);
+                self.declared.tree.add(path, Entry::Sealed { blocks });
+            }
         }
     }
 
@@ -297,6 +333,26 @@ impl Given {
         }
         Ok(given)
     }
+}
+
+/// Every file that `ca` and `client` of a hosts.toml name.
+fn certificates_of_hosts(root: &Table) -> Vec<String> {
+    fn texts(node: &Node, found: &mut Vec<String>) {
+        found.extend(node.str().map(str::to_owned));
+        for node in node.array().unwrap_or_default() {
+            texts(node, found);
+        }
+    }
+    let hosts = root.table("host").into_iter().flat_map(Table::iter);
+    let tables = hosts.filter_map(|(_, entry)| entry.node.table());
+    let mut found = Vec::new();
+    for table in std::iter::once(root).chain(tables) {
+        for node in ["ca", "client"].iter().filter_map(|key| table.node(key)) {
+            texts(node, &mut found);
+        }
+    }
+    found.retain(|file| !file.is_empty());
+    found
 }
 
 /// A kind of configuration file.
