@@ -11,6 +11,7 @@
 mod arguments;
 mod completion;
 mod help;
+mod rules;
 mod turn;
 mod words;
 

@@ -133,7 +133,13 @@ impl Session {
     async fn connect_patiently(&self, fall_back: bool) -> Result<Client, Error> {
         let output = self.output;
         let client = self.connect(fall_back).await?;
-        Ok(client.retrying(move |retry| output.warning(retry)))
+        // crictl does not say that it tries again.
+        let tells = !self.dialect.is_crictl();
+        Ok(client.retrying(move |retry| {
+            if tells {
+                output.warning(retry);
+            }
+        }))
     }
 
     async fn connect(&self, fall_back: bool) -> Result<Client, Error> {

@@ -109,6 +109,8 @@ fn every_flag_of_crictl_is_known() {
             "inspectp",
             "--label a=b -n 1 -l --name n --namespace m -o yaml -q -s ready",
         ),
+        ("logs", "-f -p -r --limit-bytes 5 --since 1h -t -s stdout x"),
+        ("logs", "--tail 2 x"),
         ("metricdescs", "-o yaml"),
         ("metricsp", "-o yaml -w"),
         (
