@@ -64,7 +64,7 @@ pub struct Error {
     hints: Vec<String>,
     closed_pipe: bool,
     /// What a runtime said, as we tell it and as crictl does.
-    said: Option<(String, String)>,
+    said: Option<Box<(String, String)>>,
 }
 
 impl Error {
@@ -173,7 +173,7 @@ impl Error {
         let mut words = Vec::new();
         for text in std::iter::once(&self.message).chain(&self.causes) {
             words.push(match &self.said {
-                Some((ours, theirs)) if ours == text => theirs.as_str(),
+                Some(said) if said.0 == *text => said.1.as_str(),
                 _ => text.as_str(),
             });
         }
@@ -261,7 +261,7 @@ impl From<client::Error> for Error {
         let mut made = Self::with_exit(exit, &error);
         made.said = error
             .in_grpc_words()
-            .map(|theirs| (error.to_string(), theirs));
+            .map(|theirs| Box::new((error.to_string(), theirs)));
         let made = match std::error::Error::source(&error) {
             Some(source) => made.because(source),
             None => made,

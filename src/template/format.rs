@@ -384,7 +384,7 @@ mod tests {
         case("%v", Val::Float(-0.5), "-0.5");
         case("%.3g", Val::Float(1234.5), "1.23e+03");
         case("%.3g", Val::Float(0.012345), "0.0123");
-        case("%8.2f|", Val::Float(3.14159), "    3.14|");
+        case("%8.2f|", Val::Float(1.23456), "    1.23|");
         case("%-8d|", Val::Int(42), "42      |");
         case("%+d", Val::Int(42), "+42");
         case("%05d", Val::Int(-42), "-0042");

@@ -116,7 +116,7 @@ pub struct Parsed {
 
 /// Why a list of nodes ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+enum Stop {
     Source,
     End,
     Else,
@@ -148,12 +148,12 @@ pub fn parse(source: &str) -> Result<Parsed, Error> {
     };
     let (root, end) = parser.nodes()?;
     match end {
-        End::Source => Ok(Parsed {
+        Stop::Source => Ok(Parsed {
             root,
             defined: parser.defined,
         }),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else => Err(parser.error("unexpected {{else}}")),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
@@ -194,7 +194,7 @@ impl Parser<'_> {
     }
 
     /// Nodes up to the end of the source, `end` or `else`; of `else` only the word is taken.
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), Error> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), Error> {
         let mut nodes = Vec::new();
         while let Some(token) = self.take() {
             match token.kind {
@@ -205,11 +205,11 @@ impl Parser<'_> {
                 },
             }
         }
-        Ok((nodes, End::Source))
+        Ok((nodes, Stop::Source))
     }
 
     /// What is behind `{{`.
-    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<End>, Error> {
+    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<Stop>, Error> {
         let word = match self.peek() {
             Some(Kind::Word(word)) => word.clone(),
             _ => String::new(),
@@ -223,11 +223,11 @@ impl Parser<'_> {
             "end" => {
                 self.next += 1;
                 self.close("end")?;
-                return Ok(Some(End::End));
+                return Ok(Some(Stop::End));
             }
             "else" => {
                 self.next += 1;
-                return Ok(Some(End::Else));
+                return Ok(Some(Stop::Else));
             }
             "if" => {
                 let branch = self.branch("if", true)?;
@@ -292,9 +292,9 @@ impl Parser<'_> {
             parser.ranges -= usize::from(is_range);
             let mut otherwise = Vec::new();
             match end {
-                End::Source => return Err(parser.error("unexpected EOF")),
-                End::End => {}
-                End::Else => {
+                Stop::Source => return Err(parser.error("unexpected EOF")),
+                Stop::End => {}
+                Stop::Else => {
                     let again = matches!(parser.peek(), Some(Kind::Word(next)) if next == word);
                     if chains && again {
                         let branch = parser.branch(word, true)?;
@@ -306,9 +306,9 @@ impl Parser<'_> {
                         parser.close("else")?;
                         let (nodes, end) = parser.nodes()?;
                         match end {
-                            End::End => otherwise = nodes,
-                            End::Else => return Err(parser.error("expected end; found {{else}}")),
-                            End::Source => return Err(parser.error("unexpected EOF")),
+                            Stop::End => otherwise = nodes,
+                            Stop::Else => return Err(parser.error("expected end; found {{else}}")),
+                            Stop::Source => return Err(parser.error("unexpected EOF")),
                         }
                     }
                 }
@@ -344,9 +344,9 @@ impl Parser<'_> {
             parser.variables = variables;
             parser.ranges = ranges;
             match end {
-                End::End => Ok(nodes),
-                End::Else => Err(parser.error("unexpected {{else}}")),
-                End::Source => Err(parser.error("unexpected EOF")),
+                Stop::End => Ok(nodes),
+                Stop::Else => Err(parser.error("unexpected {{else}}")),
+                Stop::Source => Err(parser.error("unexpected EOF")),
             }
         })
     }
