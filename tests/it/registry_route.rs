@@ -156,3 +156,22 @@ fn what_another_version_would_change() {
     assert_eq!(outcome.code, 0, "{outcome}");
     insta::assert_snapshot!(outcome.stdout);
 }
+
+#[test]
+fn a_bad_line_of_a_list_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = directory.path().join("images.txt");
+    fs::write(&list, "# ours\nnginx:1\n\nhttps://bad\n").unwrap();
+    let outcome = criscope([
+        "registry",
+        "route",
+        "-f",
+        list.to_str().unwrap(),
+        "--as",
+        "containerd@1.7.27",
+    ])
+    .outcome();
+    assert_eq!(outcome.code, 2, "{outcome}");
+    assert!(outcome.stderr.contains("line 4"), "{outcome}");
+    assert!(outcome.stderr.contains("images.txt"), "{outcome}");
+}

@@ -11,7 +11,7 @@ use futures_util::stream;
 use super::super::args::{TextFormat, TextOutput};
 use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
-use super::route::{listed, reference};
+use super::route::references;
 use crate::error::{Error, Exit};
 use crate::probe::image_probe::{self, ImageProbe, Verdict};
 use crate::probe::registry::{Depth, Event, Options};
@@ -87,14 +87,7 @@ pub struct Probe {
 /// # Errors
 /// An image reference or an endpoint is wrong, no runtime is known, or stdout cannot be written.
 pub async fn run(args: &Probe, session: &Session) -> Result<Exit, Error> {
-    let mut images = args.images.clone();
-    if let Some(file) = &args.file {
-        images.extend(listed(file)?);
-    }
-    let references = images
-        .iter()
-        .map(|image| reference(image))
-        .collect::<Result<Vec<_>, _>>()?;
+    let references = references(&args.images, args.file.as_deref())?;
     let node = match args.node.look(session).await {
         Ok(node) => Some(node),
         // A mirror that is in no file can be asked from anywhere.

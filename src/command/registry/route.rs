@@ -70,14 +70,7 @@ struct Answer {
 /// An image reference is wrong, no runtime is known, or stdout cannot be written. A pull that cannot start is exit code
 /// 1, in a comparison an image that would lose its last endpoint.
 pub async fn run(args: &Route, session: &Session) -> Result<Exit, Error> {
-    let mut images = args.images.clone();
-    if let Some(file) = &args.file {
-        images.extend(listed(file)?);
-    }
-    let references = images
-        .iter()
-        .map(|image| reference(image))
-        .collect::<Result<Vec<_>, _>>()?;
+    let references = references(&args.images, args.file.as_deref())?;
     let node = args.node.look(session).await?;
     let routes = plan::routes(&node.declared, &node.runtime, &references);
     if args.compare.is_some() || args.compare_as.is_some() {
@@ -179,11 +172,35 @@ pub fn reference(image: &str) -> Result<ImageRef, Error> {
         .map_err(|error| Error::usage(format!("`{image}` is no image reference")).because(&error))
 }
 
+/// Parses the images that were typed, and those in a file.
+///
+/// # Errors
+/// The file cannot be read, or what is wrong with one of the images, with its line in the file.
+pub fn references(typed: &[String], file: Option<&Path>) -> Result<Vec<ImageRef>, Error> {
+    let mut references = typed
+        .iter()
+        .map(|image| reference(image))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (line, image) in file.map(numbered).transpose()?.unwrap_or_default() {
+        let place = file.unwrap_or(Path::new("-")).display();
+        let parsed = reference(&image)
+            .map_err(|error| error.while_doing(format!("line {line} of `{place}` is no image")))?;
+        references.push(parsed);
+    }
+    Ok(references)
+}
+
 /// The images in a file, one a line; empty lines and those that begin with `#` are passed over.
 ///
 /// # Errors
 /// The file cannot be read, or is larger than a list of images can be.
 pub fn listed(file: &Path) -> Result<Vec<String>, Error> {
+    let images = numbered(file)?.into_iter();
+    Ok(images.map(|(_, image)| image).collect())
+}
+
+/// The same with the number of each line, from 1.
+fn numbered(file: &Path) -> Result<Vec<(usize, String)>, Error> {
     let failed = |error: &std::io::Error| {
         Error::usage(format!("cannot read the images in `{}`", file.display())).because(error)
     };
@@ -203,7 +220,8 @@ pub fn listed(file: &Path) -> Result<Vec<String>, Error> {
     Ok(text
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(at, line)| (at + 1, line.to_owned()))
         .collect())
 }
