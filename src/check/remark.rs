@@ -3,6 +3,7 @@
 //! Nothing is judged here. How grave a remark is stands in the table of `registry::lint`; critical and high are
 //! failures, the rest are warnings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::finding::{
@@ -14,7 +15,8 @@ use crate::facts::{FilePlace, Source};
 use crate::registry::declared::Declared;
 use crate::registry::lint::{self, Remark};
 use crate::registry::text::{Lines, Place};
-use crate::registry::version::RuntimeId;
+use crate::registry::tree::Entry;
+use crate::registry::version::{RuntimeId, RuntimeName};
 use crate::secret::cover;
 
 /// A path as the node sees it, and how it is to be called in the report.
@@ -37,19 +39,34 @@ pub struct Frame<'f> {
     pub started_at: String,
     /// Other names of files, the longest path first where one is within another.
     pub aliases: &'f [Alias],
+    /// A file that was made up to give the others their meaning.
+    pub scaffold: Option<&'f Path>,
 }
 
 /// The remarks as a report.
+///
+/// What could not be read is an unknown finding, and so is it if there was nothing to read. In the sum each file without
+/// a fault has passed.
 pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Report {
     let lines = Lines::of(&declared.tree);
-    let findings: Vec<Finding> = remarks
+    let mut findings: Vec<Finding> = remarks
         .iter()
         .map(|remark| finding(remark, &lines, frame.aliases))
         .collect();
+    let (examined, unseen) = examined(declared, frame);
+    findings.extend(unseen.iter().map(|remark| Finding {
+        status: Status::Unknown,
+        ..finding(remark, &lines, frame.aliases)
+    }));
     let mut summary = Summary::default();
     for finding in &findings {
         summary.add(finding.status);
     }
+    let faulty = |path: &Path| {
+        let mut places = remarks.iter().filter_map(|remark| remark.place.as_ref());
+        places.any(|place| *place.path == *path)
+    };
+    summary.pass += examined.iter().filter(|path| !faulty(path)).count();
     let next = match findings.first() {
         None => Vec::new(),
         Some(worst) => vec![format!("criscope explain {}", worst.code)],
@@ -72,6 +89,87 @@ pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Rep
         findings,
         summary,
         next,
+    }
+}
+
+/// The files that were read, and as remarks what was not.
+fn examined<'d>(declared: &'d Declared, frame: &Frame<'_>) -> (Vec<&'d Path>, Vec<Remark>) {
+    let name = frame.runtime.name;
+    let mut read = Vec::new();
+    let mut unseen = Vec::new();
+    let entries = declared
+        .tree
+        .iter()
+        .filter(|(path, _)| concerns(name, path));
+    for (path, entry) in entries {
+        match entry {
+            Entry::Text { text } if !text.trim().is_empty() && frame.scaffold != Some(path) => {
+                read.push(path);
+            }
+            Entry::NotText { .. } => read.push(path),
+            Entry::Unreadable { reason } => unseen.push(not_seen(
+                name,
+                path,
+                format!(
+                    "{} was not read ({reason}): what it says is not known",
+                    path.display()
+                ),
+            )),
+            _ => {}
+        }
+    }
+    if read.is_empty() && unseen.is_empty() {
+        unseen.push(not_seen(
+            name,
+            &declared.containerd_config,
+            "there was no file to read: nothing was examined".to_owned(),
+        ));
+    }
+    (read, unseen)
+}
+
+/// Whether a path has to do with a runtime, as far as its name tells; certificates are judged where they are named.
+fn concerns(name: RuntimeName, path: &Path) -> bool {
+    let theirs: &[&str] = match name {
+        RuntimeName::Containerd => &["/etc/containers", "/etc/crio", "/etc/docker"],
+        RuntimeName::Crio => &["/etc/containerd", "/etc/docker/daemon.json", "/etc/rancher"],
+        RuntimeName::Docker => &[
+            "/etc/containerd",
+            "/etc/containers",
+            "/etc/crio",
+            "/etc/rancher",
+        ],
+    };
+    let docker_certs = name == RuntimeName::Containerd && path.starts_with("/etc/docker/certs.d");
+    let certificate = path.extension().is_some_and(|end| {
+        ["crt", "pem", "cer", "cert", "key"]
+            .iter()
+            .any(|known| end == *known)
+    });
+    !certificate && (docker_certs || !theirs.iter().any(|theirs| path.starts_with(theirs)))
+}
+
+fn not_seen(name: RuntimeName, path: &Path, message: String) -> Remark {
+    let hosts = path.components().any(|part| part.as_os_str() == "certs.d");
+    let code = match name {
+        RuntimeName::Containerd if hosts => lint::Code::RegistryHostsParse,
+        RuntimeName::Containerd => lint::Code::ContainerdConfigParse,
+        RuntimeName::Crio => lint::Code::CrioConfigParse,
+        RuntimeName::Docker => lint::Code::DockerDaemonJson,
+    };
+    Remark {
+        code,
+        severity: lint::Severity::High,
+        place: Some(Place::start_of(path)),
+        message,
+        why: String::new(),
+        runtime_says: None,
+        remedy: lint::Remedy {
+            text: "name a file or a directory that can be read".to_owned(),
+            edit: None,
+        },
+        related: Vec::new(),
+        after_correction: false,
     }
 }
 
@@ -200,11 +298,34 @@ pub(super) fn severity(severity: lint::Severity) -> Severity {
     }
 }
 
-/// The corrections as a unified patch without context, for `patch` and `git apply --unidiff-zero`: other lines of a file
-/// may hold secrets. What would itself show a secret is left out and counted.
-pub fn patch(remarks: &[Remark], declared: &Declared, aliases: &[Alias]) -> (String, usize) {
+/// Corrections as a patch, and what is not in it.
+#[derive(Debug, Default)]
+pub struct Patch {
+    /// A unified patch without context, for `patch` and `git apply --unidiff-zero`: other lines of a file may hold
+    /// secrets.
+    pub text: String,
+    /// How many corrections would themselves show a secret.
+    pub hidden: usize,
+    /// Corrections after which something grave would be wrong that is not wrong now: a table that comes into force may
+    /// clash with another.
+    pub harmful: Vec<Place>,
+}
+
+/// A correction: file, line, what stands there, what is to stand there, and words that must not be shown.
+type Change<'e> = (&'e Path, usize, &'e str, &'e str, Vec<&'e str>);
+
+/// The most corrections of which each is tried by itself.
+const TRIED: usize = 64;
+
+/// The corrections that may be made all together without looking.
+pub fn patch(
+    remarks: &[Remark],
+    declared: &Declared,
+    runtime: &RuntimeId,
+    aliases: &[Alias],
+) -> Patch {
     let lines = Lines::of(&declared.tree);
-    let mut edits: Vec<(&Path, usize, &str, &str, Vec<&str>)> = remarks
+    let mut edits: Vec<Change<'_>> = remarks
         .iter()
         .filter_map(|remark| Some((remark, remark.remedy.edit.as_ref()?)))
         .map(|(remark, edit)| {
@@ -215,15 +336,79 @@ pub fn patch(remarks: &[Remark], declared: &Declared, aliases: &[Alias]) -> (Str
     edits.sort_unstable();
     // Two remarks may correct one line; the second could not be applied after the first.
     edits.dedup_by_key(|edit| (edit.0, edit.1));
-    let (mut patch, mut hidden) = (String::new(), 0);
+    let mut made = Patch::default();
+    edits.retain(|(path, line, old, new, opaque)| {
+        let table = lines.table(path, *line);
+        let shown = covered(table, old, opaque) == *old && covered(table, new, opaque) == *new;
+        made.hidden += usize::from(!shown);
+        shown
+    });
+    let now = grave(remarks.iter().filter(|remark| !remark.after_correction));
+    let worse = |edits: &[Change<'_>]| {
+        let after = lint::lint(&applied(declared, edits), runtime);
+        let after = grave(after.iter().filter(|remark| !remark.after_correction));
+        let mut counts = after.iter();
+        counts.any(|(code, count)| now.get(code).is_none_or(|before| before < count))
+    };
+    if !edits.is_empty() && worse(&edits) {
+        let mut kept = Vec::new();
+        for (index, edit) in edits.into_iter().enumerate() {
+            let place = Place {
+                line: edit.1,
+                ..Place::start_of(edit.0)
+            };
+            kept.push(edit);
+            if index >= TRIED || worse(&kept) {
+                kept.pop();
+                made.harmful.push(place);
+            }
+        }
+        edits = kept;
+    }
+    for place in &mut made.harmful {
+        place.path = Path::new(&named(&place.path.display().to_string(), aliases)).into();
+    }
+    made.text = unified(&edits, aliases);
+    made
+}
+
+/// How often each kind of grave fault is remarked.
+fn grave<'r>(remarks: impl Iterator<Item = &'r Remark>) -> BTreeMap<lint::Code, usize> {
+    let mut counts = BTreeMap::new();
+    for remark in remarks.filter(|remark| remark.severity <= lint::Severity::High) {
+        *counts.entry(remark.code).or_default() += 1;
+    }
+    counts
+}
+
+/// The files with lines replaced.
+fn applied(declared: &Declared, edits: &[Change<'_>]) -> Declared {
+    let mut after = declared.clone();
+    let mut paths: Vec<&Path> = edits.iter().map(|edit| edit.0).collect();
+    paths.dedup();
+    for path in paths {
+        let Some(text) = declared.tree.text(path) else {
+            continue;
+        };
+        let mut lines: Vec<&str> = text.lines().collect();
+        for (_, line, old, new, _) in edits.iter().filter(|edit| edit.0 == path) {
+            if let Some(there) = lines.get_mut(line - 1)
+                && *there == *old
+            {
+                *there = new;
+            }
+        }
+        let text = lines.join("\n") + "\n";
+        after.tree.insert(path, Entry::Text { text });
+    }
+    after
+}
+
+fn unified(edits: &[Change<'_>], aliases: &[Alias]) -> String {
+    let mut patch = String::new();
     let mut current = None;
     let mut grown = 0_i64;
-    for (path, line, old, new, opaque) in edits {
-        let table = lines.table(path, line);
-        if covered(table, old, &opaque) != old || covered(table, new, &opaque) != new {
-            hidden += 1;
-            continue;
-        }
+    for &(path, line, old, new, _) in edits {
         if current != Some(path) {
             let shown = named(&path.display().to_string(), aliases);
             patch.push_str(&format!("--- {shown}\n+++ {shown}\n"));
@@ -240,12 +425,13 @@ pub fn patch(remarks: &[Remark], declared: &Declared, aliases: &[Alias]) -> (Str
         }
         grown += i64::try_from(added).unwrap_or(0) - 1;
     }
-    (patch, hidden)
+    patch
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::state::{State, Unseen};
     use crate::registry::tree::Tree;
 
     const CONFIG: &str = "/etc/containerd/config.toml";
@@ -277,6 +463,7 @@ mod tests {
             host: String::new(),
             started_at: String::new(),
             aliases: &aliases,
+            scaffold: None,
         };
         let report = report(&remarks, &declared, &frame);
         let first = &report.findings[0];
@@ -298,14 +485,59 @@ mod tests {
     fn corrections_as_a_patch() {
         let (remarks, declared) =
             linted("version = 2\n[plugin.\"io.containerd.grpc.v1.cri\".registry]\n");
-        let (patch, hidden) = patch(&remarks, &declared, &aliases());
-        assert_eq!(hidden, 0);
+        let runtime = "containerd@1.7.27".parse().unwrap();
+        let patch = patch(&remarks, &declared, &runtime, &aliases());
+        assert_eq!((patch.hidden, patch.harmful.len()), (0, 0));
         assert_eq!(
-            patch,
+            patch.text,
             "--- my.toml\n+++ my.toml\n@@ -2 +2,1 @@\n\
              -[plugin.\"io.containerd.grpc.v1.cri\".registry]\n\
              +[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
         );
+    }
+
+    #[test]
+    fn a_correction_that_makes_it_worse_is_left_out() {
+        let (remarks, declared) = linted(
+            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/c\"\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirror.\"docker.io\"]\nendpoint = [\"https://m/v2\"]\n",
+        );
+        let edits = remarks.iter().filter(|remark| remark.remedy.edit.is_some());
+        assert_eq!(edits.count(), 1, "{remarks:#?}");
+        let runtime = "containerd@1.7.27".parse().unwrap();
+        let patch = patch(&remarks, &declared, &runtime, &aliases());
+        assert_eq!(patch.text, "");
+        let lines: Vec<_> = patch.harmful.iter().map(|place| place.line).collect();
+        assert_eq!(lines, [4]);
+        assert_eq!(&*patch.harmful[0].path, Path::new("my.toml"));
+    }
+
+    #[test]
+    fn what_was_not_read_is_unknown() {
+        #[track_caller]
+        fn case(entry: Option<Entry>, expected: (usize, usize), state: State) {
+            let mut tree = Tree::new();
+            tree.insert("/", Entry::Directory { names: Vec::new() });
+            if let Some(entry) = entry {
+                tree.add(CONFIG.into(), entry);
+            }
+            let runtime = "containerd@1.7.27".parse().unwrap();
+            let frame = Frame {
+                runtime: &runtime,
+                host: String::new(),
+                started_at: String::new(),
+                aliases: &[],
+                scaffold: None,
+            };
+            let report = report(&[], &Declared::new(tree), &frame);
+            assert_eq!((report.summary.pass, report.summary.unknown), expected);
+            assert_eq!(report.state(Unseen::Unknown, false), state);
+        }
+        let text = |text: &str| Some(Entry::Text { text: text.into() });
+        case(None, (0, 1), State::Unknown);
+        case(text(" \n"), (0, 1), State::Unknown);
+        case(text("version = 2\n"), (1, 0), State::Ok);
+        let reason = "larger than 1024 KiB".to_owned();
+        case(Some(Entry::Unreadable { reason }), (0, 1), State::Unknown);
     }
 
     #[test]
@@ -319,9 +551,11 @@ mod tests {
             host: String::new(),
             started_at: String::new(),
             aliases: &[],
+            scaffold: None,
         };
         let report = report(&remarks, &declared, &frame);
         assert!(!format!("{report:?}").contains("hunter2"));
-        assert!(!patch(&remarks, &declared, &[]).0.contains("hunter2"));
+        let patch = patch(&remarks, &declared, &runtime, &[]);
+        assert!(!patch.text.contains("hunter2"));
     }
 }

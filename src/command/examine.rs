@@ -154,6 +154,10 @@ impl LookArgs {
             }
             return Ok(facts);
         }
+        let named = self.host_root.as_ref().or(session.host_root.as_ref());
+        for root in named.into_iter().chain(&self.staged) {
+            super::node::seen(root)?;
+        }
         let look = Look {
             root: self
                 .host_root

@@ -1,7 +1,7 @@
 //! The node that is examined: which runtime's rules apply and where its files are. Shared by everything that judges
 //! configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -109,6 +109,16 @@ impl Node {
     }
 }
 
+/// Whether a directory that was named for a node's files can be looked into.
+///
+/// # Errors
+/// It cannot: a mount that is missing must not look like a node without faults.
+pub fn seen(root: &Path) -> Result<(), Error> {
+    host_files::check_root(root).map_err(|error| {
+        Error::undetermined(format!("cannot look below `{}`", root.display())).because(&error)
+    })
+}
+
 impl NodeArgs {
     /// Finds the runtime (unless it is named) and reads the node's files.
     ///
@@ -116,6 +126,9 @@ impl NodeArgs {
     /// No runtime answers and none is named.
     pub async fn look(&self, session: &Session) -> Result<Node, Error> {
         let named_root = self.host_root.clone().or_else(|| session.host_root.clone());
+        for root in named_root.iter().chain(&self.staged) {
+            seen(root)?;
+        }
         let own_files = named_root.is_none() && self.staged.is_none();
         let (runtime, daemon, started) = match (&self.as_runtime, &named_root) {
             // A tree of files and a version need no daemon.

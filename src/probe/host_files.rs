@@ -67,6 +67,18 @@ pub fn read(declared: &mut Declared, host_root: &Path, staged: Option<&Path>) ->
     }
 }
 
+/// Looks whether there is a directory to look into: what is below one that does not exist is not absent, it was not
+/// seen.
+///
+/// # Errors
+/// There is none, or it may not be entered.
+pub fn check_root(root: &Path) -> std::io::Result<()> {
+    match Layer::open(root).root {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads one regular file below `host_root` whole. Fails if it is larger than `limit` bytes.
 pub fn read_bytes(host_root: &Path, path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let fd = Layer::open(host_root).resolve(path)?;

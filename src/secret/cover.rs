@@ -254,7 +254,7 @@ fn value_of(table: Option<&str>, line: &str, suspicion: Suspicion) -> Option<Ran
 }
 
 /// Covers ranges, which may overlap; quotes, blanks and line breaks stay.
-fn covered<'t>(text: &'t str, ranges: &mut Vec<Range<usize>>) -> Cow<'t, str> {
+fn covered<'t>(text: &'t str, ranges: &mut [Range<usize>]) -> Cow<'t, str> {
     if ranges.is_empty() {
         return Cow::Borrowed(text);
     }

@@ -3,7 +3,7 @@
 
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::check::remark::Alias;
 use crate::error::{Error, Exit};
 use crate::registry::convert::{self, Conversion, Origin, Target, origins};
 use crate::registry::declared::Declared;
+use crate::registry::tree::Entry;
 use crate::registry::version::{RuntimeId, RuntimeName};
 use crate::render::conversion as shown;
 use crate::render::documents::API_VERSION;
@@ -201,8 +202,18 @@ impl Convert {
             Some(runtime) => runtime.clone(),
             None => given.usual_runtime()?,
         };
+        let mut declared = given.declared;
+        // What was not given is taken not to be there: the file is converted as if it were all.
+        if declared.tree.names(Path::new("/")).is_none() {
+            let names = Vec::new();
+            declared.tree.insert("/", Entry::Directory { names });
+        }
+        for file in convert::certificates(&declared, &runtime) {
+            let blocks = ["CERTIFICATE", "PRIVATE KEY"].map(str::to_owned).to_vec();
+            declared.tree.add(file, Entry::Sealed { blocks });
+        }
         Ok(Subject {
-            declared: given.declared,
+            declared,
             runtime,
             aliases: given.aliases,
             host_root: PathBuf::from("/"),

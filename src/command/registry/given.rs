@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::check::remark::Alias;
 use crate::error::Error;
-use crate::probe::host_files::{self, MAX_FILE};
+use crate::probe::host_files::{self, MAX_FILE, Modified, Reader};
 use crate::registry::containerd::{import_patterns, imports_of};
-use crate::registry::convert::certificates;
 use crate::registry::declared::Declared;
 use crate::registry::document::Document;
-use crate::registry::node::{Node, Table};
-use crate::registry::tree::{Entry, Tree, pem_labels};
+use crate::registry::tree::{Entry, Tree, Want};
 use crate::registry::version::{Fork, RuntimeId, RuntimeName, Version};
-use crate::registry::{docker_daemon, hosts_toml, k3s, registries_conf};
+use crate::registry::{docker_daemon, k3s, registries_conf};
 
 /// containerd's main file.
 const CONFIG: &str = "/etc/containerd/config.toml";
@@ -63,8 +61,14 @@ impl Given {
         if metadata.is_dir() {
             return Self::directory(path);
         }
-        let entry = entry(std::fs::File::open(path).map_err(|error| failed(&error))?)
-            .map_err(|error| failed(&error))?;
+        let pipe = path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
+        if !metadata.is_file() && !pipe {
+            // A pipe that nobody writes to would be waited for without end.
+            return Err(unseen(path, &"not a regular file"));
+        }
+        let entry = std::fs::File::open(path)
+            .and_then(entry)
+            .map_err(|error| unseen(path, &error))?;
         let text = match &entry {
             Entry::Text { text } => text.as_str(),
             _ => "",
@@ -74,11 +78,6 @@ impl Given {
             Kind::Config => {
                 let mut given = Self::file(CONFIG, &shown, entry, RuntimeName::Containerd);
                 given.read_imports(path);
-                // The certificates that it names lie on a node, and nobody has looked there.
-                let runtime = given.usual_runtime()?;
-                for file in certificates(&given.declared, &runtime) {
-                    given.take_for_granted(file);
-                }
                 given
             }
             Kind::Rancher(fork) => {
@@ -105,7 +104,7 @@ impl Given {
                     .map_or("_default".into(), |name| name.to_string_lossy());
                 let place = format!("{CERTS}/{host}/hosts.toml");
                 let mut given = Self::file(&place, &shown, entry, RuntimeName::Containerd);
-                given.read_certificates(Path::new(&place), path);
+                given.list_beside(path, &host);
                 given.add_scaffold();
                 given
             }
@@ -141,10 +140,10 @@ impl Given {
         Ok(RuntimeId::new(self.name, version))
     }
 
+    /// One file. Of everything else on the node nothing is known, not even that it is absent.
     fn file(place: &str, shown: &str, entry: Entry, name: RuntimeName) -> Self {
         let mut tree = Tree::new();
-        tree.insert("/", Entry::Directory { names: Vec::new() });
-        tree.add(PathBuf::from(place), entry);
+        tree.insert(place, entry);
         Self {
             declared: Declared::new(tree),
             aliases: vec![Alias {
@@ -158,32 +157,21 @@ impl Given {
         }
     }
 
-    /// A file that nobody could look at counts as whole.
-    fn take_for_granted(&mut self, file: PathBuf) {
-        let blocks = ["CERTIFICATE", "PRIVATE KEY"].map(str::to_owned).to_vec();
-        self.declared.tree.add(file, Entry::Sealed { blocks });
-    }
-
-    /// Certificates of a hosts.toml: those beside it are read, those elsewhere on the node taken for granted.
-    fn read_certificates(&mut self, place: &Path, real: &Path) {
-        let Some(text) = self.declared.tree.text(place) else {
-            return;
-        };
-        let document = Document::parse(place, text);
-        let (Some(directory), Some(beside)) = (place.parent(), real.parent()) else {
-            return;
-        };
-        for file in certificates_of_hosts(&document.root) {
-            if file.starts_with('/') {
-                self.take_for_granted(PathBuf::from(file));
-            } else if let Ok(Entry::Text { text }) =
-                std::fs::File::open(beside.join(&file)).and_then(entry)
-            {
-                let blocks = pem_labels(&text);
-                let path = hosts_toml::absolute(directory, &file);
-                self.declared.tree.add(path, Entry::Sealed { blocks });
-            }
+    /// Says what lies beside a hosts.toml, without reading it.
+    fn list_beside(&mut self, file: &Path, host: &str) {
+        let beside = std::path::absolute(file).ok();
+        let beside = beside.as_deref().and_then(Path::parent);
+        let mut names = beside
+            .and_then(|beside| host_files::names(beside, Path::new("/")).ok())
+            .unwrap_or_default();
+        if !names.iter().any(|name| name == "hosts.toml") {
+            names.push("hosts.toml".to_owned());
+            names.sort();
         }
+        let host = host.to_owned();
+        let tree = &mut self.declared.tree;
+        tree.insert(Path::new(CERTS).join(&host), Entry::Directory { names });
+        tree.insert(CERTS, Entry::Directory { names: vec![host] });
     }
 
     /// Reads what a config.toml imports, where it lies beside it: `/etc/containerd/conf.d` is `conf.d` there.
@@ -232,6 +220,12 @@ impl Given {
             return Vec::new();
         };
         let real = beside.join(relative);
+        let mut names = self
+            .declared
+            .tree
+            .names(directory)
+            .map(<[String]>::to_vec)
+            .unwrap_or_default();
         for name in host_files::names(&real, Path::new("/")).unwrap_or_default() {
             let path = directory.join(&name);
             if self.declared.tree.text(&path).is_some() || self.aliases.len() >= MOST {
@@ -250,7 +244,13 @@ impl Given {
                 node: path.display().to_string(),
                 shown: shown.display().to_string(),
             });
-            self.declared.tree.add(path, entry);
+            self.declared.tree.insert(path, entry);
+            names.push(name);
+        }
+        if !names.is_empty() {
+            names.sort();
+            let listed = Entry::Directory { names };
+            self.declared.tree.insert(directory, listed);
         }
         self.aliases
             .sort_by_key(|alias| std::cmp::Reverse(alias.node.len()));
@@ -259,12 +259,10 @@ impl Given {
 
     /// A config.toml that points at the hosts.toml files, for those that come without one.
     fn add_scaffold(&mut self) {
-        self.declared.tree.add_text(
-            CONFIG,
-            format!(
-                "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{CERTS}\"\n"
-            ),
+        let text = format!(
+            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{CERTS}\"\n"
         );
+        self.declared.tree.insert(CONFIG, Entry::Text { text });
         self.scaffold = Some(PathBuf::from(CONFIG));
     }
 
@@ -283,30 +281,66 @@ impl Given {
             });
         }
         let mut tree = Tree::new();
-        tree.insert("/", Entry::Directory { names: Vec::new() });
         let mut aliases = Vec::new();
+        let reader = Reader::open(root, None);
+        let mut modified = Modified::new();
+        let mut look = |relative: &Path| {
+            let path = Path::new("/").join(relative);
+            match reader.look(&path, Want::Content, &mut modified) {
+                // It was listed.
+                Entry::Absent => Entry::Unreadable {
+                    reason: "a link to nowhere, or out of the directory".to_owned(),
+                },
+                entry => entry,
+            }
+        };
+        let mut hosts = Vec::new();
         let mut pending = vec![PathBuf::new()];
         while let Some(relative) = pending.pop() {
-            for name in host_files::names(root, &Path::new("/").join(&relative)).unwrap_or_default()
-            {
+            let names = match look(&relative) {
+                Entry::Directory { names } => names,
+                entry => {
+                    // Too many names, or not to be listed.
+                    if let Some(place) = directory_of(&relative, &[]) {
+                        tree.insert(place, entry);
+                    }
+                    continue;
+                }
+            };
+            if let Some(place) = directory_of(&relative, &names) {
+                let names = names.clone();
+                tree.insert(place, Entry::Directory { names });
+            }
+            for name in names {
                 let relative = relative.join(name);
+                let place = place_of(&relative);
+                let deep = relative.components().count();
+                if place.is_none() && deep >= 4 {
+                    continue;
+                }
                 let path = root.join(&relative);
-                if path.is_dir() && relative.components().count() < 4 {
+                if deep < 4 && path.is_dir() {
                     pending.push(relative);
                     continue;
                 }
-                let Some(place) = place_of(&relative).filter(|_| aliases.len() < MOST) else {
+                let Some(place) = place.filter(|_| aliases.len() < MOST) else {
                     continue;
                 };
-                let Some(entry) = std::fs::File::open(&path).and_then(entry).ok() else {
-                    continue;
-                };
+                // A certs.d that was given itself.
+                let above = relative.parent().and_then(Path::to_str);
+                if let Some(host) = above.filter(|_| place.ends_with("hosts.toml") && deep == 2) {
+                    hosts.push(host.to_owned());
+                }
                 aliases.push(Alias {
                     node: place.display().to_string(),
                     shown: path.display().to_string(),
                 });
-                tree.add(place, entry);
+                tree.insert(place, look(&relative));
             }
+        }
+        if !hosts.is_empty() && tree.names(Path::new(CERTS)).is_none() {
+            hosts.sort();
+            tree.insert(CERTS, Entry::Directory { names: hosts });
         }
         if aliases.is_empty() {
             return Err(Error::usage(format!(
@@ -327,32 +361,12 @@ impl Given {
             name,
             fork: None,
         };
-        if name == RuntimeName::Containerd && given.declared.tree.text(Path::new(CONFIG)).is_none()
-        {
+        let config = given.declared.tree.entry(Path::new(CONFIG));
+        if name == RuntimeName::Containerd && matches!(config, None | Some(Entry::Absent)) {
             given.add_scaffold();
         }
         Ok(given)
     }
-}
-
-/// Every file that `ca` and `client` of a hosts.toml name.
-fn certificates_of_hosts(root: &Table) -> Vec<String> {
-    fn texts(node: &Node, found: &mut Vec<String>) {
-        found.extend(node.str().map(str::to_owned));
-        for node in node.array().unwrap_or_default() {
-            texts(node, found);
-        }
-    }
-    let hosts = root.table("host").into_iter().flat_map(Table::iter);
-    let tables = hosts.filter_map(|(_, entry)| entry.node.table());
-    let mut found = Vec::new();
-    for table in std::iter::once(root).chain(tables) {
-        for node in ["ca", "client"].iter().filter_map(|key| table.node(key)) {
-            texts(node, &mut found);
-        }
-    }
-    found.retain(|file| !file.is_empty());
-    found
 }
 
 /// A kind of configuration file.
@@ -405,6 +419,28 @@ fn place_of(relative: &Path) -> Option<PathBuf> {
         (_, 2) if name == "hosts.toml" => Some(Path::new(CERTS).join(relative)),
         _ => None,
     }
+}
+
+/// Where a directory of a bare directory would lie on a node, if what is not in it is absent there, too.
+fn directory_of(relative: &Path, names: &[String]) -> Option<PathBuf> {
+    let Some(top) = relative.components().next() else {
+        let containerd = ["config.toml", "certs.d", "conf.d"];
+        let has = |name: &String| containerd.contains(&name.as_str());
+        return names.iter().any(has).then(|| "/etc/containerd".into());
+    };
+    match top.as_os_str().to_str()? {
+        "certs.d" | "conf.d" => Some(Path::new("/etc/containerd").join(relative)),
+        "registries.conf.d" => Some(Path::new("/etc/containers").join(relative)),
+        // A directory of a certs.d, if it has a hosts.toml.
+        _ if names.iter().any(|name| name == "hosts.toml") => Some(Path::new(CERTS).join(relative)),
+        _ => None,
+    }
+}
+
+/// A file that is there and was not read: nothing is known about it.
+fn unseen(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::undetermined(format!("`{}` was not read", path.display()))
+        .because(&std::io::Error::other(reason.to_string()))
 }
 
 /// Whose files they are: containerd's unless there are only those of another.

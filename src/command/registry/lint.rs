@@ -11,6 +11,7 @@ use super::super::examine::{self, ReportFormat};
 use super::super::node::NodeArgs;
 use super::super::session::Session;
 use super::given::Given;
+use crate::check::Status;
 use crate::check::remark::{Alias, Frame, patch, report};
 use crate::error::{Error, Exit};
 use crate::registry::declared::Declared;
@@ -29,7 +30,7 @@ Examples:
 
 Files are known by their name: hosts.toml, registries.conf, registries.yaml, daemon.json, else config.toml, whose imports
 are read where they lie beside it.
-Exit codes: 0 nothing that matters, 1 something is wrong.";
+Exit codes: 0 nothing that matters, 1 something is wrong, 3 nothing could be read, or not all.";
 
 /// Arguments of `registry lint`.
 #[derive(Debug, Args)]
@@ -91,18 +92,43 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
                 host: String::new(),
                 started_at: jiff::Timestamp::now().to_string(),
                 aliases: &subject.aliases,
+                scaffold: subject.scaffold.as_deref(),
             },
         );
         exit = exit.or_worse(examine::concluded(&report, args.output, &situation));
         if args.diff {
-            let (text, hidden) = patch(&remarks, &subject.declared, &subject.aliases);
-            patches.push_str(&text);
-            if hidden > 0 {
+            let made = patch(
+                &remarks,
+                &subject.declared,
+                &subject.runtime,
+                &subject.aliases,
+            );
+            patches.push_str(&made.text);
+            if made.hidden > 0 {
                 session.output.warning(format!(
-                    "{hidden} corrections are left out, because they would show a secret"
+                    "{} corrections are left out, because they would show a secret",
+                    made.hidden
                 ));
             }
+            for place in &made.harmful {
+                session.output.warning(format!(
+                    "the correction of {}:{} is left out: something grave would be wrong with it that is not wrong now, as the report says",
+                    place.path.display(),
+                    place.line
+                ));
+            }
+            let unseen = report.findings.iter();
+            for finding in unseen.filter(|finding| finding.status == Status::Unknown) {
+                session.output.warning(&finding.message);
+            }
             continue;
+        }
+        if report.findings.is_empty() {
+            let files = report.summary.pass;
+            session.output.status(format!(
+                "nothing wrong in {files} {}",
+                if files == 1 { "file" } else { "files" }
+            ));
         }
         reports.push(report);
     }
