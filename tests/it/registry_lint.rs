@@ -370,3 +370,18 @@ fn what_was_not_given_is_not_absent() {
         );
     }
 }
+
+#[test]
+fn a_message_stays_on_one_line() {
+    let outcome = criscope(["registry", "lint", "-", "--as", "containerd@1.7.27"])
+        .stdin("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"https://a\\nb\"]\nendpoint = [\"https://m\"]\n\"x\u{202e}y\" = 1\n")
+        .outcome();
+    let first = outcome
+        .stdout
+        .lines()
+        .find(|line| line.contains("registry-mirror-key"));
+    assert!(
+        first.is_some_and(|line| line.contains("a\\nb")),
+        "{outcome}"
+    );
+}

@@ -109,7 +109,7 @@ fn problem(finding: &Finding, renderer: &Renderer) -> String {
         finding.severity
     ));
     let title = level
-        .primary_title(clean(&finding.message))
+        .primary_title(sanitize::line(&finding.message).into_owned())
         .id(finding.code.as_str());
     let mut elements: Vec<Element<'_>> = Vec::new();
     match &finding.source {
@@ -185,12 +185,14 @@ fn excerpt<'e>(place: &FilePlace) -> Option<Element<'e>> {
 }
 
 fn excerpt_with<'e>(place: &FilePlace, label: &str) -> Option<Element<'e>> {
-    let text = place.excerpt.as_deref()?;
-    let text = sanitize::line(text).into_owned();
+    let excerpt = place.excerpt.as_deref()?;
+    let text = sanitize::line(excerpt).into_owned();
     let column = place.column.unwrap_or(1).saturating_sub(1);
     let length = place.length.unwrap_or(0);
-    let start = offset(&text, column);
-    let end = offset(&text, column + length).max(start);
+    // What is escaped is longer than it was.
+    let shown = |character| sanitize::line(&excerpt[..offset(excerpt, character)]).len();
+    let start = shown(column);
+    let end = shown(column + length).max(start);
     let kind = if label.is_empty() {
         AnnotationKind::Primary
     } else {
