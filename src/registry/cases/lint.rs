@@ -475,6 +475,14 @@ fn containerd_registry_section() {
         &mirror("a.b", "\"ftp://m.test\""),
         &plain,
     );
+    // The scheme is at fault, not the path behind it.
+    pair(
+        Code::RegistryEndpointParse,
+        old,
+        CONFIG,
+        &mirror("a.b", "\"htp:/m.test\""),
+        &plain,
+    );
     let list = CONFIG_PATH.replace("/certs", "/certs:/more");
     let certs = (HOSTS, "[host.\"https://m.test\"]\n");
     files(

@@ -150,6 +150,22 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
             "user and password in the address are dropped",
         );
     }
+    if !endpoint.value.contains("://")
+        && let Some((word, rest)) = endpoint.value.split_once(":/")
+        && word.bytes().all(|byte| byte.is_ascii_alphabetic())
+    {
+        lint.add(
+            Code::RegistryEndpointParse,
+            endpoint.place.clone(),
+            format!("`{shown}` has no scheme: `{word}` is taken for the host"),
+        )
+        .why("requests go to a host of that name")
+        .remedy(format!(
+            "write `https://{}`, then restart containerd",
+            without_userinfo(rest.trim_start_matches('/'))
+        ));
+        return;
+    }
     if url.path == "/" {
         let meant = endpoint.value.trim_end_matches('/').to_owned();
         lint.add(Code::RegistryMirrorPath, endpoint.place.clone(), format!("the slash at the end of `{shown}` takes the place of `/v2`"))
