@@ -18,7 +18,10 @@ pub fn text(probe: &ImageProbe) -> String {
     }
     if let Some(prediction) = &probe.prediction {
         if let Some(error) = &prediction.error {
-            lines.push(format!("  the runtime would say: {}", error.text));
+            // Words of ours are in the first line already.
+            if error.verbatim {
+                lines.push(format!("  the runtime would say: {}", error.text));
+            }
             if let Some(about) = error.endpoint
                 && !error.hides.is_empty()
             {

@@ -56,15 +56,16 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// A header as text. What is not ASCII does not count.
+    /// A header as text. What is not UTF-8 does not count.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        // Not hyper's `to_str`: servers write UTF-8, and a Location with an umlaut is there all the same.
+        std::str::from_utf8(self.headers.get(name)?.as_bytes()).ok()
     }
 
     /// What is asked for in `WWW-Authenticate`.
     pub fn challenges(&self) -> Vec<Challenge> {
         let values = self.headers.get_all(WWW_AUTHENTICATE).iter();
-        challenge::parse(values.filter_map(|value| value.to_str().ok()))
+        challenge::parse(values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()))
     }
 
     /// The media type of the body, lower case, empty when none is given.
@@ -231,8 +232,7 @@ impl Connection {
                 Verdict::NotHttp,
                 ask.at,
                 format!("it does not answer in HTTP ({detail})"),
-            )
-            .in_go("malformed HTTP");
+            );
         }
         let closed = format!("it closes the connection without an answer ({error})");
         // A server that refuses the handshake afterwards may reset the connection before its alert is read.

@@ -180,12 +180,12 @@ impl Walk<'_> {
     }
 
     fn page(&mut self, at: Stage, media_type: &str) -> Fault {
-        let fault = Fault::new(
-            Verdict::NotARegistry,
-            at,
-            format!("it answers with a web page ({media_type})"),
-        )
-        .in_go(format!("unexpected media type {media_type}"));
+        let detail = match media_type {
+            "" => "it answers with a web page of no media type".to_owned(),
+            media_type => format!("it answers with a web page ({media_type})"),
+        };
+        let fault = Fault::new(Verdict::NotARegistry, at, detail)
+            .in_go(format!("unexpected media type {media_type}"));
         self.trail.spoil(&fault);
         fault
     }

@@ -337,16 +337,21 @@ impl Pull<'_> {
 
     fn error_of(&self, endpoint: usize) -> Option<ExpectedError> {
         let probe = self.probes.get(endpoint)?;
-        let text = match probe.status {
-            Some(404) if self.runtime.name == RuntimeName::Containerd => "not found".to_owned(),
+        let (text, verbatim) = match probe.status {
+            Some(404) if self.runtime.name == RuntimeName::Containerd => {
+                ("not found".to_owned(), true)
+            }
             // Only a challenge for a password; what a token server says is named by all.
             None if probe.error.as_deref() == Some(NO_LOGIN)
                 && self.runtime.name == RuntimeName::Containerd
                 && !Rules::builtin().holds(Rule::LoginMissingNamed, &self.runtime) =>
             {
-                "401 Unauthorized".to_owned()
+                ("401 Unauthorized".to_owned(), true)
             }
-            _ => probe.error.clone().unwrap_or_else(|| probe.detail.clone()),
+            _ => match &probe.error {
+                Some(error) => (error.clone(), true),
+                None => (probe.detail.clone(), false),
+            },
         };
         let hides = self
             .failures
@@ -356,6 +361,7 @@ impl Pull<'_> {
             .collect();
         Some(ExpectedError {
             text,
+            verbatim,
             endpoint: Some(endpoint),
             hides,
         })

@@ -43,6 +43,7 @@ impl Prediction {
             delays: Vec::new(),
             error: Some(ExpectedError {
                 text: why.to_owned(),
+                verbatim: false,
                 endpoint: None,
                 hides: Vec::new(),
             }),
@@ -89,8 +90,11 @@ impl EndpointDelay {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpectedError {
-    /// The part of it that tells the cause, as the runtime words it.
+    /// The part of it that tells the cause.
     pub text: String,
+    /// Whether the runtime words it like this; otherwise the words are ours.
+    #[serde(default)]
+    pub verbatim: bool,
     /// Position of the endpoint it is about; none if the pull does not get as far as that.
     pub endpoint: Option<usize>,
     /// Positions of the endpoints that failed too and that it does not mention.

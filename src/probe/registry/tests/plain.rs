@@ -401,6 +401,9 @@ async fn bad_redirects() {
         Verdict::BadRedirect,
         Stage::Manifest,
     );
+    // What is not ASCII is there all the same.
+    let probe = probe_script(moved("gopher://ü/")).await.0;
+    assert!(!probe.detail.contains("without saying"), "{}", probe.detail);
     let endless = |line: &str, _: &str| {
         let location = format!("{}x", line.split(' ').nth(1).unwrap());
         head_answer(
