@@ -10,6 +10,8 @@ mod classic;
 mod cni;
 mod config;
 pub mod cri;
+mod daemon;
+mod docker;
 pub mod endpoint;
 pub mod finding;
 #[cfg(test)]
@@ -18,10 +20,12 @@ pub mod handlers;
 pub mod image;
 mod kernel;
 pub mod knowledge;
+mod kubelet;
 mod order;
 mod registry;
 pub mod remark;
 pub mod scope;
+mod security;
 pub mod state;
 mod storage;
 pub mod subject;
@@ -151,6 +155,10 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             storage::CHECKS,
             subject::CHECKS,
             classic::CHECKS,
+            kubelet::CHECKS,
+            docker::CHECKS,
+            security::CHECKS,
+            daemon::CHECKS,
         ]
         .concat();
         all.extend(registry::checks());

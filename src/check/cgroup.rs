@@ -225,6 +225,11 @@ fn driver_match(case: &Case<'_>) -> Judged {
     let settings = Settings::of(case)?;
     let runtime = told::driver(case)?;
     let (kubelet, setting) = of_kubelet(&settings)?;
+    if setting.is_none() && settings.running().is_none() && settings.config().is_none() {
+        return Err(Gap::Absent(
+            "the kubelet's configuration is not written yet".to_owned(),
+        ));
+    }
     if runtime.driver == kubelet {
         return Note::pass(format!("both use {}", kubelet.name()))
             .at(runtime.source)

@@ -244,8 +244,9 @@ fn sought(case: &Case<'_>, configs: &Configs, directories: &[String]) -> Result<
         names.push(plugin.kind.clone());
         names.extend(plugin.ipam.clone());
     }
-    let containerd =
-        told::runtime(case).is_some_and(|runtime| runtime.name == RuntimeName::Containerd);
+    let containerd = case
+        .runtime()
+        .is_some_and(|runtime| runtime.name == RuntimeName::Containerd);
     let internal = case
         .cri
         .status

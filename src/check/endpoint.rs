@@ -12,6 +12,7 @@ use crate::facts::{Gap, Source};
 
 /// What keeps a daemon from starting.
 const FATAL: &[&str] = &[
+    "daemon-dead-reason",
     "containerd-config-parse",
     "containerd-config-version",
     "containerd-disabled-name",

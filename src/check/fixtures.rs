@@ -7,11 +7,15 @@ mod cgroup;
 mod cni;
 mod config;
 mod cri;
+mod daemon;
+mod docker;
 mod endpoint;
 mod handlers;
 mod healthy;
 mod image;
 mod kernel;
+mod kubelet;
+mod security;
 mod storage;
 mod subject;
 
@@ -62,6 +66,10 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         kernel::FIXTURES,
         storage::FIXTURES,
         subject::FIXTURES,
+        kubelet::FIXTURES,
+        docker::FIXTURES,
+        security::FIXTURES,
+        daemon::FIXTURES,
     ]
     .into_iter()
     .flatten()

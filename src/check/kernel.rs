@@ -141,7 +141,7 @@ pub(super) const CHECKS: &[Check] = &[
         code: "kernel-log-signs",
         title: "the kernel's log speaks of no trouble",
         severity: Severity::High,
-        profiles: HEALTH,
+        profiles: NODE,
         rule: "Reads /dev/kmsg of the last hour. Fails for file systems that were shut down or made read-only; warns for \
                disk errors, hung tasks, lockups and daemons that were killed for memory. Killed pods do not count.",
         why: "The disk or the memory is the cause, and the runtime only where it shows.",
@@ -437,6 +437,7 @@ fn conntrack(case: &Case<'_>) -> Judged {
 }
 
 fn swap(case: &Case<'_>) -> Judged {
+    kubelet(case)?;
     let settings = Settings::of(case)?;
     let swaps = case.kernel.swaps.need()?;
     if swaps.is_empty() {

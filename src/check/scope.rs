@@ -56,6 +56,8 @@ pub(super) const HEALTH: &[Profile] = &[
 pub(super) const SUBJECT: &[Profile] = &[Profile::Subject];
 /// For people and before a migration.
 pub(super) const NODE: &[Profile] = &[Profile::Node, Profile::Preflight];
+/// Before a migration or an upgrade only.
+pub(super) const PREFLIGHT: &[Profile] = &[Profile::Preflight];
 
 /// What is judged and what becomes of it.
 #[derive(Debug, Clone)]

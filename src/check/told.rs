@@ -5,12 +5,11 @@ use serde_json::Value;
 use super::Case;
 use crate::facts::cri::{self, CgroupDriver};
 use crate::facts::{Gap, Source};
+use crate::registry::RuntimeName;
 use crate::registry::containerd::{CRI, CRI_RUNTIME, Config};
-use crate::registry::declared::Declared;
 use crate::registry::document::Document;
 use crate::registry::node::{Node, Table};
 use crate::registry::text::Place;
-use crate::registry::{RuntimeId, RuntimeName};
 
 /// A cgroup driver and who says that it is in force.
 #[derive(Debug, Clone)]
@@ -53,47 +52,13 @@ pub(super) struct Networks {
     pub told: bool,
 }
 
-/// The runtime that answers, or that the files are for.
-pub(super) fn runtime(case: &Case<'_>) -> Option<RuntimeId> {
-    if let Some(runtime) = case.runtime() {
-        return Some(runtime.clone());
-    }
-    let main = case.files.containerd_config.display().to_string();
-    if let Ok(text) = case.files.text(&main) {
-        let version = text
-            .lines()
-            .find_map(|line| {
-                line.trim()
-                    .strip_prefix("version")?
-                    .trim()
-                    .strip_prefix('=')
-            })
-            .and_then(|value| value.split('#').next()?.trim().parse::<u32>().ok());
-        let guess = match version {
-            Some(3..) => "containerd@2.2",
-            _ => "containerd@1.7",
-        };
-        return guess.parse().ok();
-    }
-    (case.files.exists("/etc/crio/crio.conf") == Some(true)
-        || case
-            .files
-            .names("/etc/crio/crio.conf.d")
-            .is_ok_and(|names| !names.is_empty()))
-    .then(|| "crio@1.30.0".parse().ok())?
-}
-
 /// containerd's configuration as a start would read it; none where the runtime is another one or no file is there.
 pub(super) fn containerd(case: &Case<'_>) -> Option<Config> {
-    let runtime = runtime(case).filter(|runtime| runtime.name == RuntimeName::Containerd)?;
-    let main = &case.files.containerd_config;
-    case.files.tree.text(main)?;
-    let mut declared = Declared::new(case.files.tree.clone());
-    declared.containerd_config.clone_from(main);
-    declared
-        .working_directory
-        .clone_from(&case.files.working_directory);
-    Some(declared.containerd(&runtime))
+    let runtime = case
+        .runtime()
+        .filter(|runtime| runtime.name == RuntimeName::Containerd)?;
+    case.files.tree.text(&case.files.containerd_config)?;
+    Some(case.declared().containerd(runtime))
 }
 
 /// The table of containerd's CRI plugin that holds what is not about images.
@@ -166,7 +131,7 @@ pub(super) fn handlers(case: &Case<'_>) -> Result<Vec<Handler>, Gap> {
         return Ok(told);
     }
     let Some(config) = &config else {
-        return Err(match runtime(case) {
+        return Err(match case.runtime() {
             None => Gap::Absent("no runtime answers and none is configured".to_owned()),
             Some(runtime) if runtime.name == RuntimeName::Containerd => {
                 let main = case.files.containerd_config.display().to_string();
@@ -239,13 +204,13 @@ pub(super) fn driver(case: &Case<'_>) -> Result<Driver, Gap> {
         });
     }
     // From 2.0 on containerd answers RuntimeConfig, and so does every CRI-O that is still supported.
-    let id = runtime(case);
+    let id = case.runtime();
     let asked = case.cri.runtime_config.value().is_none()
         && !matches!(
             case.cri.runtime_config,
             crate::facts::Fact::Absent { .. } if case.host.live
         )
-        && id.as_ref().is_some_and(|id| match id.name {
+        && id.is_some_and(|id| match id.name {
             RuntimeName::Containerd => id.version.major() >= 2,
             RuntimeName::Crio => id.version.minor() >= 28,
             RuntimeName::Docker => false,
@@ -349,7 +314,10 @@ pub(super) fn networks(case: &Case<'_>) -> Networks {
                 .and_then(|most| u64::try_from(most).ok())
                 .unwrap_or(1);
         }
-    } else if runtime(case).is_some_and(|runtime| runtime.name == RuntimeName::Crio) {
+    } else if case
+        .runtime()
+        .is_some_and(|runtime| runtime.name == RuntimeName::Crio)
+    {
         networks.told = true;
         networks.default = crio_default(case);
         if let Some(path) = crio(case, "network", "network_dir").and_then(|node| text(Some(&node)))
@@ -377,4 +345,33 @@ fn crio_default(case: &Case<'_>) -> Option<String> {
                 .map(str::to_owned)
         })
         .filter(|name| !name.is_empty())
+}
+
+/// The names of all handlers, each with whether it is the default one; none if nothing tells.
+pub(super) fn handler_names(case: &Case<'_>) -> Vec<(String, bool)> {
+    let told: Vec<(String, bool)> = cri::handlers(case.cri.status.value())
+        .into_iter()
+        .map(|handler| (handler.name, handler.is_default))
+        .collect();
+    if !told.is_empty() {
+        return told;
+    }
+    let Some(config) = containerd(case) else {
+        return Vec::new();
+    };
+    let table = cri_table(&config).and_then(|table| table.table("containerd"));
+    let default = table
+        .and_then(|table| table.node("default_runtime_name")?.str())
+        .unwrap_or("runc")
+        .to_owned();
+    let runtimes = table.and_then(|table| table.table("runtimes"));
+    let mut names: Vec<(String, bool)> = runtimes
+        .into_iter()
+        .flat_map(Table::iter)
+        .map(|(name, _)| (name.to_owned(), name == default))
+        .collect();
+    if names.is_empty() {
+        names.push(("runc".to_owned(), default == "runc"));
+    }
+    names
 }

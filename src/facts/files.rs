@@ -15,6 +15,13 @@ use crate::registry::text::Place;
 use crate::registry::tree::{Entry, Tree};
 pub use crate::secret::cover::secrets as without_secrets;
 
+/// Where distributions put the bundle of certificate authorities; of these only the time of the last change is known.
+pub const AUTHORITIES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
 /// Files of the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -11,6 +11,7 @@ mod cri;
 mod docker;
 mod files;
 mod host;
+mod journal;
 mod kernel;
 mod kubelet;
 mod network;
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 use super::discovery::{self, Inputs};
 use super::socket::{self, Effort};
 use crate::endpoint::discover::Given;
-use crate::facts::{Fact, Facts};
+use crate::facts::{Fact, Facts, Role};
 
 /// How much is asked of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,6 +167,18 @@ pub async fn look(look: &Look) -> Facts {
         move || certificates::look(&root, &files)
     });
     facts.certificates = certificates.await.unwrap_or_default();
+    let down = facts.chosen().is_none()
+        || facts.files.exists("/etc/kubernetes/kubelet.conf") == Some(true)
+            && facts.processes(Role::Kubelet).next().is_none();
+    facts.journal = if live && down {
+        let words = aside(until, {
+            let files = seen.root.clone();
+            move || journal::look(&files, journal::UNITS)
+        });
+        words.await.unwrap_or_else(Fact::unknown)
+    } else {
+        Fact::absent("not looked at while runtime and kubelet run")
+    };
     let left = until.saturating_duration_since(Instant::now());
     facts.kubelet = kubelet::look(&facts, look.deadline.min(left)).await;
     facts.duration_ms = milliseconds(began.elapsed());

@@ -67,7 +67,7 @@ impl Configs {
     /// # Errors
     /// No runtime is there, or its directory was not read.
     pub fn of(case: &Case<'_>) -> Result<Self, Gap> {
-        let runtime = told::runtime(case);
+        let runtime = case.runtime();
         if runtime.is_none() {
             return Err(Gap::Absent(
                 "no runtime answers and none is configured".to_owned(),

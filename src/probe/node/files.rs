@@ -9,11 +9,12 @@ mod runtimes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FileType;
 
 use super::{Look, Seen};
-use crate::facts::files::{Kind, Stat};
+use crate::facts::files::{AUTHORITIES, Kind, Stat};
 use crate::facts::{Facts, Files, Process, Role};
 use crate::probe::host_files::{self, Modified, Reader};
 use crate::registry::declared::Declared;
@@ -80,6 +81,8 @@ const STATS: &[&str] = &[
     "/var/lib/docker",
     "/var/lib/docker/containers",
     "/var/lib/docker/swarm",
+    "/var/lib/docker/swarm/docker-state.json",
+    "/run/dockershim.sock",
     "/var/lib/kubelet/config.json",
     "/root/.docker/config.json",
     "/etc/kubernetes/kubelet.conf",
@@ -325,6 +328,12 @@ pub(super) fn look(places: &Places) -> Files {
     stats.extend(follow::programs(&tree));
     for program in runtimes::programs(&tree) {
         stats.extend(candidates(&program, places.beside.as_deref()));
+    }
+    for path in AUTHORITIES {
+        if let Ok(Some(stat)) = reader.stat(Path::new(path)) {
+            let since = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+            modified.insert(path.into(), SystemTime::UNIX_EPOCH + since);
+        }
     }
     let stats = stats
         .iter()
