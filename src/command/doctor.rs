@@ -120,10 +120,8 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
 
 /// Starts a pod of every runtime handler, one after the other, with what is on the node.
 async fn smoke(facts: &Facts, session: &Session) -> Fact<Vec<Trial>> {
-    if !facts
-        .chosen()
-        .is_some_and(|endpoint| endpoint.verdict == Verdict::Serving)
-    {
+    let chosen = facts.chosen();
+    if chosen.is_none_or(|endpoint| endpoint.verdict != Verdict::Serving) {
         return Fact::unknown("no runtime serves CRI v1: no pod was tried");
     }
     let Some(image) = image::at_hand(facts) else {

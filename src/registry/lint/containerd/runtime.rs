@@ -52,9 +52,8 @@ pub(super) fn check(
     }
     let later = !lint.holds(Rule::ConfigV1Lookup);
     let own = section.table.in_order().into_iter().find(|(name, _)| {
-        !IMAGES.contains(name)
-            && !schema::IMAGES.contains(name)
-            && !(later && STREAMS.contains(name))
+        let other = IMAGES.contains(name) || schema::IMAGES.contains(name);
+        !(other || later && STREAMS.contains(name))
     });
     let Some((_, first)) = own else {
         return;
