@@ -45,6 +45,12 @@ pub(super) const CHECKS: &[Check] = &[
         why: "containerd reads its configuration when it starts. What was changed since is not in force, and comes into \
               force, or breaks the daemon, at the next restart or reboot.",
         remedy: "restart containerd; running pods go on",
+        // What a changed file says wrongly matters more than that it was changed.
+        caused_by: &[
+            "containerd-unknown-key",
+            "containerd-plugin-id",
+            "containerd-config-version",
+        ],
         silenced_by: &["endpoint-socket", "endpoint-connect"],
         judge: Judge::By(newer),
         ..BLANK

@@ -42,7 +42,7 @@ pub(in crate::check) const CHECKS: &[Check] = &[
     Check {
         code: "cri-runtimeconfig",
         title: "the kubelet can ask the runtime for its cgroup driver",
-        area: Area::Cri,
+        area: Area::Config,
         severity: Severity::Medium,
         profiles: LATER,
         rule: "Asks for RuntimeConfig. Warns if the runtime does not know it.",
@@ -56,7 +56,7 @@ pub(in crate::check) const CHECKS: &[Check] = &[
     Check {
         code: "runtime-support-end",
         title: "the line of this release gets patches",
-        area: Area::Cri,
+        area: Area::Config,
         severity: Severity::Medium,
         profiles: LATER,
         rule: "Looks the line up in a dated list. Warns if its support has ended, or ends within 90 days of the \
