@@ -95,6 +95,11 @@ impl Client {
         self
     }
 
+    /// Whether the runtime was there and hung up, and nobody has connected again since.
+    pub fn is_lost(&self) -> bool {
+        self.runtime.line.is_lost()
+    }
+
     /// Asks, and again where that may help.
     pub(super) async fn patiently<T>(
         &self,
@@ -157,12 +162,13 @@ impl Client {
 }
 
 impl Rpc {
-    /// Whether it changes nothing, so that it may be sent twice.
+    /// Whether it changes nothing, so that it may be sent twice. Those for streams only prepare a URL.
     fn only_looks(&self) -> bool {
         self.name.starts_with("List")
             || self.name.ends_with("Status")
             || self.name.ends_with("Stats")
             || matches!(self.name, "Version" | "ImageFsInfo" | "RuntimeConfig")
+            || matches!(self.name, "Exec" | "Attach" | "PortForward")
     }
 }
 
@@ -185,6 +191,9 @@ mod tests {
                 "ListPodSandbox",
                 "ListContainers",
                 "ContainerStatus",
+                "Exec",
+                "Attach",
+                "PortForward",
                 "ContainerStats",
                 "ListContainerStats",
                 "PodSandboxStats",

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::{Either, select_all};
@@ -19,7 +20,7 @@ use super::streaming::Carriage;
 use crate::client::{Client, Kind};
 use crate::cri;
 use crate::error::{Error, Exit};
-use crate::stream::{Dialer, port_forward};
+use crate::stream::{self, Dialer, port_forward};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +36,10 @@ const AT_ONCE: usize = 500;
 
 /// Tries to find one port that is free on every address.
 const TRIES: usize = 16;
+
+/// How long after a connection has ended it is looked whether the runtime has, too: both are heard of at about the same
+/// time, in any order.
+const NOTICING: Duration = Duration::from_millis(200);
 
 /// Arguments of `port-forward`.
 #[derive(Debug, Args)]
@@ -230,6 +235,8 @@ impl Tunnels<'_> {
     /// Carries connections until there is a reason to stop.
     async fn serve(&self, tunnels: &[Tunnel]) -> Error {
         let mut connections = FuturesUnordered::new();
+        // A connection has ended, and it is not known yet whether the runtime has, too.
+        let mut suspicion: Option<Option<Error>> = None;
         loop {
             let accepts = tunnels.iter().map(|tunnel| {
                 Box::pin(async move { (tunnel.listener.accept().await, tunnel.remote) })
@@ -250,15 +257,34 @@ impl Tunnels<'_> {
                     }
                 },
                 Some((remote, outcome)) = connections.next() => {
+                    let doubt = suspicion.get_or_insert_default();
                     let Err(error) = outcome else { continue };
-                    if error.fatal {
-                        return error.error;
+                    let shown = |error: Error| {
+                        error.while_doing(format!("a connection to port {remote} failed"))
+                    };
+                    match error.weight {
+                        Weight::Fatal => return error.error,
+                        Weight::Lost => *doubt = Some(shown(error.error)),
+                        Weight::Single => self.session.output.error(&shown(error.error)),
                     }
-                    let shown = error.error.while_doing(format!("a connection to port {remote} failed"));
-                    self.session.output.error(&shown);
+                }
+                () = tokio::time::sleep(NOTICING), if suspicion.is_some() => {
+                    let told = suspicion.take().flatten();
+                    if self.client.is_lost() && self.is_gone().await {
+                        return stream::Error::Lost(None).into();
+                    }
+                    if let Some(error) = told {
+                        self.session.output.error(&error);
+                    }
                 }
             }
         }
+    }
+
+    /// Whether nobody takes a connection where the runtime was. One that was restarted is there again, and its pods are.
+    async fn is_gone(&self) -> bool {
+        let deadline = self.session.settings.timeout;
+        self.client.connect_again(deadline).await.is_err()
     }
 
     /// Carries one connection.
@@ -282,13 +308,28 @@ impl Tunnels<'_> {
                 Ok(self.client.decode("PortForward", &reply)?.url)
             };
             let wire = self.args.carriage.open(&needs, &self.dialer, ask).await?;
-            Ok::<(), Error>(port_forward::carry(wire, stream).await?)
+            Ok::<_, Error>(port_forward::carry(wire, stream).await)
         };
-        let outcome = work.await.map_err(|error| Broken {
+        let outcome = match work.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ stream::Error::Lost(_))) => Err(Broken {
+                weight: Weight::Lost,
+                error: error.into(),
+            }),
+            Ok(Err(error)) => Err(Broken {
+                weight: Weight::Single,
+                error: error.into(),
+            }),
             // Without the runtime or the pod, no connection will ever work again.
-            fatal: self.gone.get() || error.exit() == Exit::Undetermined,
-            error,
-        });
+            Err(error) if self.gone.get() || error.exit() == Exit::Undetermined => Err(Broken {
+                weight: Weight::Fatal,
+                error,
+            }),
+            Err(error) => Err(Broken {
+                weight: Weight::Single,
+                error,
+            }),
+        };
         (remote, outcome)
     }
 }
@@ -296,7 +337,17 @@ impl Tunnels<'_> {
 /// Why a connection was not carried to its end.
 struct Broken {
     error: Error,
-    fatal: bool,
+    weight: Weight,
+}
+
+/// What it means for the others.
+enum Weight {
+    /// Nothing.
+    Single,
+    /// Perhaps the runtime is gone.
+    Lost,
+    /// None can be carried any more.
+    Fatal,
 }
 
 #[cfg(test)]

@@ -110,6 +110,28 @@ fn everything(generation: &str) {
     assert_eq!(tunnel.ports[0], tunnel.ports[1]);
     assert!(request(tunnel.ports[0]).starts_with("HTTP/1."));
     assert_eq!(tunnel.close(), (Some(130), String::new()));
+    a_killed_daemon(&lab, &web);
+}
+
+/// A daemon that is killed under an open connection: one sentence, and the end. The last thing that is done to a lab.
+fn a_killed_daemon(lab: &Lab, web: &str) {
+    let arguments = ["port-forward", web, ":8080", "--address", "127.0.0.1"];
+    let mut tunnel = Tunnel::open(lab, &arguments, 1);
+    assert!(request(tunnel.ports[0]).starts_with("HTTP/1."));
+    let mut open = TcpStream::connect(("127.0.0.1", tunnel.ports[0])).unwrap();
+    open.write_all(b"GET /").unwrap();
+    // A second one that is answered: the first is carried by now.
+    assert!(request(tunnel.ports[0]).starts_with("HTTP/1."));
+    lab.tell("signal", &["KILL"]);
+    let mut said = String::new();
+    let mut stderr = tunnel.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(tunnel.child.wait().unwrap().code(), Some(1), "{said}");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+    assert!(
+        said.contains("the connection to the runtime was lost"),
+        "{said}"
+    );
 }
 
 #[test]
