@@ -189,7 +189,7 @@ impl Flow<'_> {
     /// Our own streams cannot be written to. A log that cannot be read is told and decides the exit code.
     pub async fn run(mut self) -> Result<Exit, Error> {
         let mut worst = Exit::Success;
-        let mut asked = Instant::now();
+        let mut asked: Option<Instant> = None;
         let mut again: Option<Client> = None;
         let mut is_lost = false;
         loop {
@@ -227,8 +227,7 @@ impl Flow<'_> {
             if self.sink.is_abandoned() {
                 return Ok(worst);
             }
-            self.watch.changed().await;
-            if asked.elapsed() >= ASKING {
+            if asked.is_none_or(|asked| asked.elapsed() >= ASKING) {
                 let client = again.as_ref().unwrap_or(self.client);
                 match running(client, &self.readers).await {
                     Ok(running) => {
@@ -253,7 +252,11 @@ impl Flow<'_> {
                             .ok();
                     }
                 }
-                asked = Instant::now();
+                asked = Some(Instant::now());
+            }
+            // What was written before the end of one that has ended is read once more, at once.
+            if !self.readers.iter().any(|reader| reader.state == At::Ending) {
+                self.watch.changed().await;
             }
             self.go_on(At::More);
         }
