@@ -8,11 +8,13 @@ pub mod case;
 mod cgroup;
 mod classic;
 mod cni;
+pub mod compare;
 mod config;
 pub mod cri;
 mod daemon;
 mod docker;
 pub mod endpoint;
+mod expected;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -21,7 +23,9 @@ pub mod image;
 mod kernel;
 pub mod knowledge;
 mod kubelet;
+pub mod migration;
 mod order;
+pub mod policy;
 mod registry;
 pub mod remark;
 pub mod scope;
@@ -39,7 +43,7 @@ pub use case::Case;
 pub use finding::{Area, Code, Finding, Note, Report, Severity, Status, Summary};
 pub use scope::{Profile, Scope};
 
-use finding::{API_VERSION, ReportKind, Runtime};
+use finding::{API_VERSION, ReportKind, Runtime, Waived};
 
 /// What a check makes of a node: notes, or why there is nothing to judge.
 pub type Judged = Result<Outcome, Gap>;
@@ -159,6 +163,8 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             docker::CHECKS,
             security::CHECKS,
             daemon::CHECKS,
+            migration::CHECKS,
+            expected::CHECKS,
         ]
         .concat();
         all.extend(registry::checks());
@@ -182,13 +188,23 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
         .collect();
     order::silence(&mut judged);
     let mut summary = Summary::default();
+    let mut waived = Waived::default();
     let mut findings = Vec::new();
     for (check, mut notes) in judged {
         for note in &mut notes {
             scope.cap(check, note);
         }
-        let worst = notes.iter().map(|note| note.status).max();
-        summary.add(worst.unwrap_or(Status::Pass));
+        let aside = scope
+            .policy
+            .as_ref()
+            .and_then(|policy| policy.apply(check, &mut notes, &facts.taken_at));
+        if let Some(ends_in) = aside {
+            summary.waived += 1;
+            waived.add(ends_in);
+        } else {
+            let worst = notes.iter().map(|note| note.status).max();
+            summary.add(worst.unwrap_or(Status::Pass));
+        }
         findings.extend(notes.into_iter().map(|note| finding(check, note)));
     }
     order::sort(&mut findings);
@@ -208,6 +224,7 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
         data_date: knowledge::date().to_owned(),
         findings,
         summary,
+        waived,
         next,
     }
 }

@@ -5,6 +5,7 @@ pub mod act;
 pub mod args;
 pub mod attach;
 pub mod check;
+pub mod compare;
 pub mod checkpoint;
 pub mod completion;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod events;
 pub mod examine;
 pub mod exec;
 pub mod explain;
+pub mod history;
 pub mod imagefsinfo;
 pub mod images;
 pub mod info;
@@ -32,6 +34,7 @@ pub mod node;
 pub mod overview;
 pub mod pods;
 pub mod port_forward;
+pub mod preflight;
 pub mod ps;
 pub mod pull;
 pub mod pulls;
@@ -100,8 +103,12 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Say what is wrong with a pod, a container or an image
     Why(why::Why),
+    /// Will the node survive the move to another runtime or version?
+    Preflight(Box<preflight::Preflight>),
     /// Examine the node for a monitoring system
     Check(Box<check::Check>),
+    /// Put reports side by side: one node at two times, or many nodes
+    Compare(compare::Compare),
     /// Explain a finding: what is looked at, why it matters, what to do
     Explain(explain::Explain),
     /// Explain and prove the registry configuration
@@ -184,7 +191,9 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Error> {
         Command::TestPull(args) => test_pull::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Why(args) => why::run(args, session).await,
+        Command::Preflight(args) => preflight::run(args, session).await,
         Command::Check(args) => check::run(args, session).await,
+        Command::Compare(args) => compare::run(args, session).await,
         Command::Explain(args) => explain::run(args, session).await,
         Command::Registry(args) => registry::run(args, session).await,
         Command::Pull(args) => pull::run(args, session).await,

@@ -8,12 +8,14 @@ pub mod certificate;
 pub mod containerd;
 pub mod cri;
 pub mod docker;
+pub mod expected;
 pub mod files;
 pub mod host;
 pub mod journal;
 pub mod kernel;
 pub mod kubelet;
 pub mod network;
+pub mod migration;
 pub mod process;
 pub mod smoke;
 pub mod source;
@@ -36,6 +38,7 @@ pub use journal::JournalLine;
 pub use kernel::{Cgroup, Kernel};
 pub use kubelet::Kubelet;
 pub use network::Network;
+pub use migration::Migration;
 pub use process::{Process, Role};
 pub use source::{FilePlace, Source};
 pub use storage::Storage;
@@ -190,6 +193,10 @@ pub struct Facts {
     pub journal: Fact<Vec<JournalLine>>,
     /// The pod, container or image that somebody asks about.
     pub subject: Fact<Subject>,
+    /// The move that the node is prepared for.
+    pub migration: Option<Migration>,
+    /// The mirrors that the site's policy names.
+    pub expected_mirrors: Vec<expected::ExpectedMirror>,
 }
 
 impl Default for Facts {
@@ -219,6 +226,8 @@ impl Default for Facts {
             certificates: BTreeMap::new(),
             journal: Fact::default(),
             subject: Fact::absent("nobody asked about a pod, a container or an image"),
+            migration: None,
+            expected_mirrors: Vec::new(),
         }
     }
 }

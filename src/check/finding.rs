@@ -285,6 +285,27 @@ impl Summary {
     }
 }
 
+/// What a policy set aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Waived {
+    /// How many checks.
+    pub count: usize,
+    /// In how many days the first of these rules ends; none if none ends.
+    pub ends_in: Option<i32>,
+}
+
+impl Waived {
+    /// Counts one more.
+    pub fn add(&mut self, ends_in: Option<i32>) {
+        self.count += 1;
+        self.ends_in = match (self.ends_in, ends_in) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 /// The document that every examination ends in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -311,6 +332,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The sum over all checks, shown or not.
     pub summary: Summary,
+    /// What a policy set aside.
+    #[serde(default)]
+    pub waived: Waived,
     /// Commands worth typing next.
     pub next: Vec<String>,
 }
@@ -564,6 +588,7 @@ mod tests {
             data_date: String::new(),
             findings: Vec::new(),
             summary: Summary::default(),
+            waived: Waived::default(),
             next: Vec::new(),
         };
         assert_eq!(report.worst(), Status::Pass);

@@ -10,12 +10,14 @@ mod cri;
 mod daemon;
 mod docker;
 mod endpoint;
+mod expected;
 mod handlers;
 mod healthy;
 mod image;
 mod kernel;
 mod kubelet;
 mod security;
+mod migration;
 mod storage;
 mod subject;
 
@@ -70,6 +72,8 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         docker::FIXTURES,
         security::FIXTURES,
         daemon::FIXTURES,
+        migration::FIXTURES,
+        expected::FIXTURES,
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::finding::{
     API_VERSION, Code, Edit, Evidence, Finding, Remedy, Report, ReportKind, Runtime, Severity,
-    Status, Summary,
+    Status, Summary, Waived,
 };
 use super::knowledge;
 use crate::facts::{FilePlace, Source};
@@ -88,6 +88,7 @@ pub fn report(remarks: &[Remark], declared: &Declared, frame: &Frame<'_>) -> Rep
         data_date: knowledge::date().to_owned(),
         findings,
         summary,
+        waived: Waived::default(),
         next,
     }
 }

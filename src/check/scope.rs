@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Area, Note, Status};
+use super::policy::Policy;
 use super::{Check, table};
 
 /// A set of checks with a purpose.
@@ -72,6 +73,8 @@ pub struct Scope {
     pub caps: BTreeMap<String, Status>,
     /// Whether what passed is shown too.
     pub all: bool,
+    /// The site's own rules.
+    pub policy: Option<Policy>,
 }
 
 impl Scope {
@@ -83,6 +86,7 @@ impl Scope {
             skip: Vec::new(),
             caps: BTreeMap::new(),
             all: false,
+            policy: None,
         }
     }
 

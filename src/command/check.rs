@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::args::duration;
 use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
+use super::history::HistoryArgs;
 use super::keep::{self, Keep, Lock};
 use super::session::Session;
 use crate::check::scope::Selector;
@@ -81,6 +82,8 @@ pub struct Check {
     #[arg(long)]
     npd_config: bool,
     #[command(flatten)]
+    history: HistoryArgs,
+    #[command(flatten)]
     scope: ScopeArgs,
     #[command(flatten)]
     look: LookArgs,
@@ -135,6 +138,7 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
     }
     let mut scope = args.scope.scope(Profile::Health);
     let all = std::mem::replace(&mut scope.all, true);
+    scope.policy = args.scope.policy(&args.look, session)?;
     let found = args.found(session, &scope).await?;
     let mut report = found.report;
     if !all && !args.output.needs_all() {
@@ -250,11 +254,13 @@ impl Check {
         // What is left at the end is for judging and writing.
         let limit = left.mul_f64(0.85);
         let looking = self.look.facts(session, self.depth(), limit);
-        let facts = match tokio::time::timeout_at(until, looking).await {
+        let mut facts = match tokio::time::timeout_at(until, looking).await {
             Ok(facts) => facts?,
             Err(_) => unseen(left),
         };
+        examine::expect(&mut facts, scope);
         let report = check::examine(&facts, scope);
+        self.history.store(&facts, &report)?;
         Ok(Found {
             report,
             age: None,

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::args::duration;
 use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
+use super::history::HistoryArgs;
 use super::session::Session;
 use crate::check::{self, Profile, Status, handlers, image};
 use crate::endpoint::report::Verdict;
@@ -64,6 +65,8 @@ pub struct Doctor {
     #[arg(long)]
     list_checks: bool,
     #[command(flatten)]
+    history: HistoryArgs,
+    #[command(flatten)]
     scope: ScopeArgs,
     #[command(flatten)]
     look: LookArgs,
@@ -87,6 +90,7 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         strict: args.strict,
         ..Situation::default()
     };
+    scope.policy = args.scope.policy(&args.look, session)?;
     let depth = if args.deep {
         Depth::Deep
     } else {
@@ -97,7 +101,9 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         if args.smoke {
             facts.smoke = smoke(&facts, session).await;
         }
+        examine::expect(&mut facts, &scope);
         let report = check::examine(&facts, &scope);
+        args.history.store(&facts, &report)?;
         let shown = examine::shown(
             std::slice::from_ref(&report),
             args.output,

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::keep;
 use super::session::Session;
+use crate::check::policy::Policy;
 use crate::check::scope::{NoSuchCheck, Selector};
 use crate::check::state::State;
 use crate::check::{Profile, Report, Scope, Status};
@@ -70,6 +72,9 @@ pub fn of_files(text: &str) -> Result<ReportFormat, String> {
     Ok(format)
 }
 
+/// Where a site's policy is, below the root of the host.
+const POLICY: &str = "etc/criscope/policy.toml";
+
 /// Flags that choose checks and what becomes of their verdicts.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Checks")]
@@ -86,6 +91,9 @@ pub struct ScopeArgs {
     /// Which set of checks
     #[arg(long, value_name = "PROFILE", value_parser = profile)]
     pub profile: Option<Profile>,
+    /// The site's own rules [default: /etc/criscope/policy.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Show what passed, too
     #[arg(long)]
     pub all: bool,
@@ -100,7 +108,44 @@ impl ScopeArgs {
             skip: self.skip.clone(),
             caps: self.severity.iter().cloned().collect(),
             all: self.all,
+            policy: None,
         }
+    }
+
+    /// The site's policy: the one that is named, else the host's own if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn policy(&self, look: &LookArgs, session: &Session) -> Result<Option<Policy>, Error> {
+        let (path, named) = match &self.policy {
+            Some(path) => (path.clone(), true),
+            None => {
+                let root = look.host_root.clone().or_else(|| session.host_root.clone());
+                let root = root.unwrap_or_else(|| PathBuf::from("/"));
+                (root.join(POLICY), false)
+            }
+        };
+        let wrong = |error: &(dyn std::error::Error + 'static)| {
+            Error::usage(format!("the policy in `{}` cannot be used", path.display()))
+                .because(error)
+        };
+        let text = match keep::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+                return Ok(None);
+            }
+            Err(error) => return Err(wrong(&error)),
+        };
+        let policy =
+            Policy::parse(&String::from_utf8_lossy(&text)).map_err(|error| wrong(&error))?;
+        let unknown = policy.unknown();
+        if !unknown.is_empty() {
+            session.output.warning(format!(
+                "the policy names checks that this criscope does not have: {}",
+                unknown.join(", ")
+            ));
+        }
+        Ok(Some(policy))
     }
 }
 
@@ -209,6 +254,13 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     }
     file.write_all(bytes)
+}
+
+/// Brings what the policy expects into the facts.
+pub fn expect(facts: &mut Facts, scope: &Scope) {
+    if let Some(policy) = &scope.policy {
+        facts.expected_mirrors = policy.mirrors(&facts.taken_at);
+    }
 }
 
 /// A report in a format.

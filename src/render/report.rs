@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod cases;
+pub mod comparison;
 pub mod github;
 pub mod junit;
 pub mod list;

@@ -316,3 +316,30 @@ fn a_doctor_speaks_to_machines_too() {
     let outcome = doctor("sarif");
     assert!(outcome.stderr.contains("are in no file"), "{outcome}");
 }
+
+#[test]
+fn a_policy_sets_aside_with_a_reason_and_an_end() {
+    let state = scratch();
+    let disabled = Node::builder().cri(CriPlugin::Disabled).start().unwrap();
+    let policy = state.path().join("policy.toml");
+    let path = policy.to_str().unwrap();
+    let judged = |until: &str, format: &str| {
+        fs::write(
+            &policy,
+            format!("[[waive]]\ncheck = \"cri-plugin-loaded\"\nreason = \"not in use yet\"\nuntil = \"{until}\"\n"),
+        )
+        .unwrap();
+        check(&disabled, state.path(), &["--policy", path, "-o", format])
+    };
+    let outcome = judged("2999-12-31", "nagios");
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert!(outcome.stdout.contains("'waived'=1;"), "{outcome}");
+    let outcome = judged("2999-12-31", "text");
+    assert!(
+        outcome.stdout.contains("1 waived") && outcome.stdout.contains("the waiver ends in "),
+        "{outcome}"
+    );
+    assert_eq!(judged("2001-01-01", "nagios").code, 2);
+    let outcome = judged("some day", "nagios");
+    assert_eq!(outcome.code, 3, "{outcome}");
+}

@@ -51,7 +51,19 @@ pub fn text(report: &Report, layout: Layout) -> String {
     for finding in listed {
         out.push_str(&line(finding));
     }
-    out.push_str(&format!("\n{}\n", sum(&report.summary)));
+    let ends = report.waived.ends_in.map(|days| {
+        let first = if report.waived.count == 1 {
+            "the waiver"
+        } else {
+            "the first waiver"
+        };
+        format!("; {first} ends in {days} d")
+    });
+    out.push_str(&format!(
+        "\n{}{}\n",
+        sum(&report.summary),
+        ends.unwrap_or_default()
+    ));
     if !report.next.is_empty() {
         let next: Vec<_> = report
             .next
