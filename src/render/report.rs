@@ -9,6 +9,8 @@ pub mod junit;
 pub mod list;
 pub mod nagios;
 pub mod npd;
+#[cfg(test)]
+mod page;
 pub mod prometheus;
 pub mod sarif;
 pub mod text;

@@ -48,6 +48,7 @@ mod rmi;
 mod rmp;
 mod rpcs;
 mod run;
+mod schema;
 mod stats;
 mod stop;
 mod test_pull;
