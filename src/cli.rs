@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::args::duration;
 use crate::command::session::Session;
@@ -140,7 +140,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn ordinary(arguments: &[OsString], output: Output, plugin: Option<Plugin>) -> Exit {
-    match Cli::try_parse_from(arguments) {
+    match parse(arguments) {
         Ok(cli) => {
             // Only a trace has to know it.
             let matches = cli
@@ -199,6 +199,24 @@ fn run(cli: &Cli, name: &str, dialect: Dialect, output: Output, plugin: Option<P
     }
 }
 
+/// Parses a command line with no more of the parser than it takes: with the command that is meant and without the other
+/// ones, which are most of what a short run costs. Whatever does not succeed that way is parsed with all of it.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let all = Command::augment_subcommands(clap::Command::new("criscope"));
+    let named = |word: &OsString| all.find_subcommand(word);
+    let alone = arguments.iter().skip(1).find_map(named).and_then(|meant| {
+        let parser = Global::augment_args(clap::Command::new("criscope"))
+            .args_override_self(true)
+            .subcommand(meant.clone());
+        let matches = parser.try_get_matches_from(arguments).ok()?;
+        Cli::from_arg_matches(&matches).ok()
+    });
+    match alone {
+        Some(cli) => Ok(cli),
+        None => Cli::try_parse_from(arguments),
+    }
+}
+
 fn start(
     cli: &Cli,
     name: &str,
@@ -242,7 +260,8 @@ fn start(
         };
         tokio::pin!(work);
         tokio::select! {
-            exit = &mut work => exit,
+            // Listens before anything is asked, so that no signal finds nobody.
+            biased;
             signal = interrupted() => {
                 session.interrupt();
                 if !session.has_duties() {
@@ -257,6 +276,7 @@ fn start(
                 }
                 signal
             }
+            exit = &mut work => exit,
         }
     });
     if let Some(trace) = &session.trace {
@@ -326,6 +346,7 @@ fn misuse(error: &clap::Error, arguments: &[OsString], output: Output) -> Exit {
     }
 }
 
-fn parser() -> clap::Command {
+/// The whole command line.
+pub fn parser() -> clap::Command {
     Cli::command()
 }

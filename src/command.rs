@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod completion;
 pub mod config;
 pub mod create;
+mod deferred;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
@@ -63,44 +64,45 @@ pub mod why;
 use clap::Subcommand;
 
 use crate::error::{Error, Exit};
+use deferred::Deferred;
 use session::Session;
 
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show every known socket and what is behind it
-    Endpoints(endpoints::Endpoints),
+    Endpoints(Deferred<endpoints::Endpoints>),
     /// Show what the runtime says that it is
-    Version(version::Version),
+    Version(Deferred<version::Version>),
     /// Show status, features and configuration of the runtime
-    Info(info::Info),
+    Info(Deferred<info::Info>),
     /// List pods
-    Pods(pods::Pods),
+    Pods(Deferred<pods::Pods>),
     /// List containers
-    Ps(ps::Ps),
+    Ps(Deferred<ps::Ps>),
     /// List images
     #[command(visible_aliases = ["image", "img"])]
-    Images(images::Images),
+    Images(Deferred<images::Images>),
     /// Show everything about containers
-    Inspect(inspect::Inspect),
+    Inspect(Deferred<inspect::Inspect>),
     /// Show everything about pods
-    Inspectp(inspect::InspectPod),
+    Inspectp(Deferred<inspect::InspectPod>),
     /// Show everything about images
-    Inspecti(inspect::InspectImage),
+    Inspecti(Deferred<inspect::InspectImage>),
     /// Show the file systems of images and containers
-    Imagefsinfo(imagefsinfo::ImageFsInfo),
+    Imagefsinfo(Deferred<imagefsinfo::ImageFsInfo>),
     /// Show what containers wrote, also into rotated files
-    Logs(Box<logs::Logs>),
+    Logs(Deferred<logs::Logs>),
     /// Run a command in containers
-    Exec(exec::Exec),
+    Exec(Deferred<exec::Exec>),
     /// Connect to what runs in a container
-    Attach(attach::Attach),
+    Attach(Deferred<attach::Attach>),
     /// Reach ports of a pod from here
-    PortForward(port_forward::PortForward),
+    PortForward(Deferred<port_forward::PortForward>),
     /// Prove the registry configuration by pulling an image, and leave no trace
-    TestPull(test_pull::TestPull),
+    TestPull(Deferred<test_pull::TestPull>),
     /// Examine the node and say what is wrong, the worst first
-    Doctor(doctor::Doctor),
+    Doctor(Deferred<doctor::Doctor>),
     /// Say what is wrong with a pod, a container or an image
     Why(why::Why),
     /// Will the node survive the move to another runtime or version?
@@ -109,63 +111,65 @@ pub enum Command {
     Check(Box<check::Check>),
     /// Put reports side by side: one node at two times, or many nodes
     Compare(compare::Compare),
+    Why(Deferred<why::Why>),
+    Check(Deferred<check::Check>),
     /// Explain a finding: what is looked at, why it matters, what to do
-    Explain(explain::Explain),
+    Explain(Deferred<explain::Explain>),
     /// Explain and prove the registry configuration
-    Registry(registry::Registry),
+    Registry(Deferred<registry::Registry>),
     /// Pull images through the runtime
-    Pull(pull::Pull),
+    Pull(Deferred<pull::Pull>),
     /// Find the stores of the node that have an image, and bring it to the right one
-    Where(locate::Where),
+    Where(Deferred<locate::Where>),
     /// Show what is being pulled, how fast, and what has stalled
-    Pulls(pulls::Pulls),
+    Pulls(Deferred<pulls::Pulls>),
     /// Run a container in a pod of its own, from files
-    Run(Box<run::Run>),
+    Run(Deferred<run::Run>),
     /// Run a pod from a file
-    Runp(runp::RunPod),
+    Runp(Deferred<runp::RunPod>),
     /// Create a container in a pod, from files
-    Create(Box<create::Create>),
+    Create(Deferred<create::Create>),
     /// Start containers that were created
-    Start(start::Start),
+    Start(Deferred<start::Start>),
     /// Stop running containers
-    Stop(stop::Stop),
+    Stop(Deferred<stop::Stop>),
     /// Stop pods
-    Stopp(stopp::StopPod),
+    Stopp(Deferred<stopp::StopPod>),
     /// Remove containers and their logs
-    Rm(rm::Remove),
+    Rm(Deferred<rm::Remove>),
     /// Remove pods
-    Rmp(rmp::RemovePod),
+    Rmp(Deferred<rmp::RemovePod>),
     /// Remove images
-    Rmi(rmi::RemoveImage),
+    Rmi(Deferred<rmi::RemoveImage>),
     /// Give running containers other limits
-    Update(Box<update::Update>),
+    Update(Deferred<update::Update>),
     /// Write the state of running containers into archives
-    Checkpoint(checkpoint::Checkpoint),
+    Checkpoint(Deferred<checkpoint::Checkpoint>),
     /// Show what kubelet and runtime have to agree on
-    RuntimeConfig(runtime_config::RuntimeConfig),
+    RuntimeConfig(Deferred<runtime_config::RuntimeConfig>),
     /// Tell the runtime the network of the pods
-    UpdateRuntimeConfig(update_runtime_config::UpdateRuntimeConfig),
+    UpdateRuntimeConfig(Deferred<update_runtime_config::UpdateRuntimeConfig>),
     /// Measure what containers use
-    Stats(stats::Stats),
+    Stats(Deferred<stats::Stats>),
     /// Measure what pods use
-    Statsp(statsp::PodStatsOf),
+    Statsp(Deferred<statsp::PodStatsOf>),
     /// Show the metrics of all pods
-    Metricsp(metricsp::PodMetricsOf),
+    Metricsp(Deferred<metricsp::PodMetricsOf>),
     /// Show what the metrics mean
-    Metricdescs(metricdescs::MetricDescriptors),
+    Metricdescs(Deferred<metricdescs::MetricDescriptors>),
     /// Show what happens to containers and pods
     #[command(visible_alias = "event")]
-    Events(events::Events),
+    Events(Deferred<events::Events>),
     /// Examine a made-up node: no root, no runtime
     #[cfg(feature = "demo")]
-    Demo(demo::Demo),
+    Demo(Deferred<demo::Demo>),
     /// Show and change the configuration file, crictl.yaml
-    Config(config::Config),
+    Config(Deferred<config::Config>),
     /// Print a script that completes commands, ids and names
-    Completion(completion::Completion),
+    Completion(Deferred<completion::Completion>),
     /// Candidates for a completion script
     #[command(hide = true)]
-    Complete(completion::Complete),
+    Complete(Deferred<completion::Complete>),
 }
 
 /// Runs a command.

@@ -2,9 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
-
-use super::{Cli, run};
+use super::{parse, run};
 use crate::dialect::{self, Dialect, Turned};
 use crate::error::{Error, Exit};
 use crate::render::output::{Manner, Output};
@@ -24,7 +22,7 @@ pub(super) fn stand_in(said: &[OsString], output: Output) -> Exit {
             return said.exit;
         }
     };
-    let exit = match Cli::try_parse_from(arguments) {
+    let exit = match parse(&arguments) {
         Ok(cli) => run(&cli, command, Dialect::Crictl, output, None),
         // What only our parser knows to be wrong, such as an expression that is none.
         Err(error) => {

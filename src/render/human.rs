@@ -47,7 +47,7 @@ pub fn duration(duration: Duration) -> String {
 /// at all.
 pub fn ago(then: i64, now: i64) -> String {
     let passed = u64::try_from(now.saturating_sub(then)).unwrap_or(0);
-    format!("{} ago", duration(Duration::from_nanos(passed)))
+    duration(Duration::from_nanos(passed)) + " ago"
 }
 
 /// A point in time as Go prints it, in the local time zone: `2026-11-23 20:52:29.178315776 +0000 UTC`.

@@ -2,6 +2,7 @@
 //! rest and without a copy.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -19,28 +20,46 @@ pub enum Path {
     Entry(u32, &'static str),
 }
 
+impl Path {
+    /// The number of the field of the message itself.
+    const fn outer(self) -> u32 {
+        match self {
+            Path::Field(number) | Path::Inner(number, _) | Path::Entry(number, _) => number,
+        }
+    }
+}
+
+/// The highest number of a field that can be looked for, plus one.
+const NUMBERS: usize = 32;
+
 /// What is looked for.
 #[derive(Clone, Debug)]
 pub struct Picker<const N: usize> {
     paths: [Path; N],
-    /// A bit for every field that is on one of the paths.
-    wanted: u64,
+    /// Which of the paths lead through the field of a number: from here, up to there.
+    through: [(u8, u8); NUMBERS],
 }
 
 impl<const N: usize> Picker<N> {
-    /// Looks for the values at these paths. Fields with numbers beyond 63 are not found.
+    /// Looks for the values at these paths. Those through one field stand together, and no number is above 31.
+    ///
+    /// # Panics
+    /// While compiling, if that is not so.
     pub const fn new(paths: [Path; N]) -> Self {
-        let mut wanted = 0;
+        let mut through = [(0, 0); NUMBERS];
         let mut index = 0;
         while index < N {
-            let (Path::Field(number) | Path::Inner(number, _) | Path::Entry(number, _)) =
-                paths[index];
-            if number < 64 {
-                wanted |= 1 << number;
-            }
+            let number = paths[index].outer() as usize;
+            let (from, to) = through[number];
+            assert!(
+                from == to || to as usize == index,
+                "paths through one field stand together"
+            );
+            let from = if from == to { index as u8 } else { from };
+            through[number] = (from, index as u8 + 1);
             index += 1;
         }
-        Self { paths, wanted }
+        Self { paths, through }
     }
 
     /// Looks through a message once. Of several values for one place the last one counts, as everywhere in protobuf.
@@ -49,67 +68,70 @@ impl<const N: usize> Picker<N> {
     /// The message is malformed, or one of those on the paths; the others are passed over.
     pub fn pick(&self, message: Bytes) -> Result<Picked<N>, Malformed> {
         let mut places = [Place::Nowhere; N];
-        let within = |part: &[u8]| Span {
-            // Both lie in one allocation; what is longer than 4 GiB does not come from a runtime.
-            start: (part.as_ptr() as usize - message.as_ptr() as usize) as u32,
-            length: part.len() as u32,
-        };
-        for field in Fields::new(&message) {
+        let whole = &message[..];
+        for field in Fields::new(whole) {
             let (number, value) = field?;
-            if number >= 64 || self.wanted & (1 << number) == 0 {
+            let Some(&(from, to)) = self.through.get(number as usize) else {
                 continue;
-            }
-            let mut looked_into = false;
-            for index in 0..N {
-                match self.paths[index] {
-                    Path::Field(wanted) if wanted == number => {
-                        places[index] = Place::of(value, within);
+            };
+            for index in usize::from(from)..usize::from(to) {
+                match (self.paths[index], value) {
+                    (Path::Field(_), value) => places[index] = Place::of(value, whole),
+                    (Path::Inner(..), Value::Bytes(inside)) => {
+                        let rest = index..usize::from(to);
+                        self.look_into(inside, whole, rest, &mut places)?;
+                        break;
                     }
-                    Path::Inner(outer, _) | Path::Entry(outer, _)
-                        if outer == number && !looked_into =>
-                    {
-                        looked_into = true;
-                        if let Value::Bytes(inside) = value {
-                            self.look_into(number, inside, &mut places, within)?;
-                        }
+                    (Path::Entry(..), Value::Bytes(entry)) => {
+                        let rest = index..usize::from(to);
+                        self.look_up(entry, whole, rest, &mut places)?;
+                        break;
                     }
-                    _ => {}
+                    (Path::Inner(..) | Path::Entry(..), _) => {}
                 }
             }
         }
         Ok(Picked { message, places })
     }
 
-    /// A message or a map entry on one of the paths.
+    /// A message on these paths.
     fn look_into(
         &self,
-        outer: u32,
         inside: &[u8],
+        whole: &[u8],
+        paths: Range<usize>,
         places: &mut [Place; N],
-        within: impl Fn(&[u8]) -> Span,
     ) -> Result<(), Malformed> {
-        // The key and the value of an entry, whatever their order.
-        let (mut key, mut entry) = (&b""[..], Place::Text(within(&inside[..0])));
         for field in Fields::new(inside) {
             let (number, value) = field?;
-            let place = Place::of(value, &within);
-            match (number, value) {
-                (1, Value::Bytes(bytes)) => key = bytes,
-                (2, _) => entry = place,
-                _ => {}
-            }
-            for index in 0..N {
-                if self.paths[index] == Path::Inner(outer, number) {
-                    places[index] = place;
+            for index in paths.clone() {
+                if matches!(self.paths[index], Path::Inner(_, inner) if inner == number) {
+                    places[index] = Place::of(value, whole);
                 }
             }
         }
-        for index in 0..N {
-            match self.paths[index] {
-                Path::Entry(map, wanted) if map == outer && wanted.as_bytes() == key => {
-                    places[index] = entry;
-                }
+        Ok(())
+    }
+
+    /// An entry of a map on these paths: a message of a key and a value, in any order.
+    fn look_up(
+        &self,
+        entry: &[u8],
+        whole: &[u8],
+        paths: Range<usize>,
+        places: &mut [Place; N],
+    ) -> Result<(), Malformed> {
+        let (mut key, mut found) = (&b""[..], &entry[..0]);
+        for field in Fields::new(entry) {
+            match field? {
+                (1, Value::Bytes(bytes)) => key = bytes,
+                (2, Value::Bytes(bytes)) => found = bytes,
                 _ => {}
+            }
+        }
+        for index in paths {
+            if matches!(self.paths[index], Path::Entry(_, wanted) if wanted.as_bytes() == key) {
+                places[index] = Place::of(Value::Bytes(found), whole);
             }
         }
         Ok(())
@@ -137,10 +159,15 @@ struct Span {
 }
 
 impl Place {
+    /// The place of a value in the whole message.
     #[inline(always)]
-    fn of(value: Value<'_>, within: impl Fn(&[u8]) -> Span) -> Self {
+    fn of(value: Value<'_>, whole: &[u8]) -> Self {
         match value {
-            Value::Bytes(bytes) => Place::Text(within(bytes)),
+            // Both lie in one allocation; what is longer than 4 GiB does not come from a runtime.
+            Value::Bytes(part) => Place::Text(Span {
+                start: (part.as_ptr() as usize - whole.as_ptr() as usize) as u32,
+                length: part.len() as u32,
+            }),
             Value::Varint(number) => Place::Number(number),
             // No field of CRI that lists show is written in another way.
             Value::Fixed32(_) | Value::Fixed64(_) | Value::Group(_) => Place::Nowhere,
