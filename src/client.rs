@@ -23,6 +23,7 @@ use crate::cri;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect::{self, Connection};
 use crate::spans::Trace;
+use crate::wire;
 
 pub use elements::Elements;
 pub use error::{Error, Kind};
@@ -60,6 +61,12 @@ pub struct Options {
     /// Whether `v1alpha2` is spoken with a runtime that has nothing newer. Commands that change a node do not.
     pub fall_back: bool,
 }
+
+/// The call that every runtime answers, whatever else it is doing.
+const VERSION: Rpc = Rpc {
+    service: "RuntimeService",
+    name: "Version",
+};
 
 /// A service and the connection it is reached by.
 #[derive(Debug, Clone)]
@@ -199,6 +206,10 @@ impl Client {
     where
         Q: prost::Message,
     {
+        // What may take for ever is only begun by a runtime that answers at all.
+        if deadline.is_none() {
+            self.answers().await?;
+        }
         self.patiently(rpc, async || {
             self.negotiated(rpc, async |api| {
                 self.call(rpc, api, &request, deadline).await
@@ -244,15 +255,28 @@ impl Client {
         answer
     }
 
+    /// Makes sure that the runtime answers: `Version` within the client's own deadline.
+    async fn answers(&self) -> Result<(), Error> {
+        self.negotiated(&VERSION, async |api| {
+            let request = cri::VersionRequest::default();
+            let deadline = Some(self.options.deadline);
+            let answer: Result<Reply<cri::VersionResponse>, Error> =
+                self.call(&VERSION, api, &request, deadline).await;
+            answer.map(drop)
+        })
+        .await
+    }
+
     /// Whether the runtime would answer in `v1alpha2`, which this client does not speak.
     async fn serves_older(&self) -> bool {
-        const RPC: Rpc = Rpc {
-            service: "RuntimeService",
-            name: "Version",
-        };
         let request = cri::VersionRequest::default();
         let answer: Result<Reply<cri::VersionResponse>, Error> = self
-            .call(&RPC, Api::V1alpha2, &request, Some(self.options.deadline))
+            .call(
+                &VERSION,
+                Api::V1alpha2,
+                &request,
+                Some(self.options.deadline),
+            )
             .await;
         answer.is_ok()
     }
@@ -287,6 +311,14 @@ impl Client {
         let took = began.elapsed();
         match outcome {
             Ok(bytes) => {
+                // A message of another kind shows when it is decoded; what is no message at all shows here.
+                if let Some(Err(source)) = wire::Fields::new(&bytes).find(Result::is_err) {
+                    return Err(Error::Malformed {
+                        rpc: rpc.name,
+                        endpoint: service.endpoint.clone(),
+                        source,
+                    });
+                }
                 tracing::debug!(
                     rpc = rpc.name,
                     api = api.name(),

@@ -65,11 +65,40 @@ pub fn entries(info: &BTreeMap<String, String>) -> Map<String, Value> {
 
 fn entry(text: &str) -> Value {
     if text.starts_with('{')
-        && let Ok(value) = serde_json::from_str(text)
+        && let Ok(mut value) = serde_json::from_str(text)
     {
+        cover(&mut value);
         return value;
     }
     Value::String(text.trim_matches('"').to_owned())
+}
+
+/// Covers passwords and tokens for registries: containerd tells its whole configuration in `config`, and crictl shows it.
+fn cover(value: &mut Value) {
+    const SECRET: [&str; 6] = [
+        "password",
+        "auth",
+        "identitytoken",
+        "identity_token",
+        "registrytoken",
+        "registry_token",
+    ];
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(cover),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text)
+                        if !text.is_empty() && SECRET.contains(&&*key.to_ascii_lowercase()) =>
+                    {
+                        *text = "***".to_owned();
+                    }
+                    value => cover(value),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A message as crictl's `info` shows handlers and features: snake_case, what is false or empty left out.
