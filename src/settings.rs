@@ -315,6 +315,13 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_in_the_file_is_read_or_refused(text in "\\PC*|([a-z-]{1,20}: [\\[\\]{}&*!|>'\"%@`a-z0-9-]{0,12}\n){0,5}") {
+            let _ = Settings::resolve(&Flags::default(), |_| None, |_| Ok(Some(text.clone())));
+        }
+    }
+
     fn resolve(
         flags: Flags,
         variables: &[(&str, &str)],

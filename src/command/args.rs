@@ -411,6 +411,38 @@ mod tests {
         assert!(pattern("(").is_err());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_typed_is_read_or_refused(text in "\\PC*") {
+            let _ = (duration(&text), size(&text), pair(&text), pattern(&text));
+        }
+
+        #[test]
+        fn durations_are_the_sum_of_their_parts(h in 0..1000u64, m in 0..60u64, s in 0..60u64, ms in 0..1000u64) {
+            let expected = Duration::from_millis(((h * 60 + m) * 60 + s) * 1000 + ms);
+            let read = duration(&format!("{h}h{m}m{s}s{ms}ms")).unwrap();
+            // Parts are read as fractions of a second.
+            proptest::prop_assert!(read.abs_diff(expected) < Duration::from_micros(1));
+        }
+
+        #[test]
+        fn sizes_in_bytes_are_exact(bytes in 0..1u64 << 53) {
+            proptest::prop_assert_eq!(size(&bytes.to_string()), Ok(bytes));
+            proptest::prop_assert_eq!(size(&format!("{bytes} B")), Ok(bytes));
+        }
+
+        #[test]
+        fn selectors_keep_what_was_typed(key in "[^=]{1,9}", value in "[^=]{0,9}") {
+            proptest::prop_assert_eq!(pair(&format!("{key}={value}")), Ok((key, value)));
+        }
+
+        #[test]
+        fn a_name_after_an_equals_sign_matches_itself_alone(name in "[\\PC&&[^\n]]{1,12}") {
+            let (exact, longer) = (pattern(&format!("={name}")).unwrap(), format!("{name}x"));
+            proptest::prop_assert!(exact.is_match(&name) && !exact.is_match(&longer));
+        }
+    }
+
     #[test]
     fn pairs_have_one_equals_sign() {
         assert!(pair("app=web").is_ok());

@@ -29,6 +29,7 @@ mod ends;
 mod events;
 mod exec;
 mod faults;
+mod fuzz;
 mod house;
 mod lab;
 mod lists;
