@@ -50,9 +50,9 @@ fn main() -> ExitCode {
             let socket = endpoint.trim_start_matches("unix://");
             floor::ask(socket, path).expect("the node answers");
         }
+        // `cargo bench` adds a word of its own at the end.
         ["--bench"] | [] => SIZES.into_iter().for_each(table),
-        [sizes @ .., _] | sizes => {
-            // `cargo bench` adds a word of its own at the end.
+        sizes => {
             let sizes = sizes.iter().filter_map(|size| size.parse().ok());
             sizes.for_each(table);
         }
