@@ -1,6 +1,6 @@
 # The words that people and CI use. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help try build test lint bench fmt check clean
+.PHONY: help try build test lint deny bench fuzz figures release fmt check clean
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,13 +19,26 @@ lint: ## formatting and clippy, as CI wants them
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 
-bench: ## how long lists take, as ratios within one run
+deny: ## licences, bans and sources of what is linked in, where cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
+	else echo "not checked: cargo-deny is not installed (cargo install cargo-deny)"; fi
+
+bench: ## what lists cost, as ratios within one run
 	cargo bench --bench lists
+
+fuzz: ## ten minutes for every parser of what comes from outside; needs a nightly toolchain
+	@fuzz/run.sh
+
+figures: ## dependencies and size against their limits; with `packaging/figures.sh --build` times, too
+	@packaging/figures.sh
+
+release: ## tarball, .deb, bill of materials and checksums into target/release-files
+	@packaging/release.sh
 
 fmt: ## format everything
 	cargo fmt
 
-check: lint test ## what CI runs
+check: lint deny test figures ## what CI runs
 
 clean: ## end labs that were left up, remove what was built
 	-target/debug/examples/lab down --all
