@@ -65,6 +65,9 @@ impl Subject {
             "--tool=callgrind",
             "--callgrind-out-file=/dev/null",
             &self.program,
+            // Under callgrind everything takes longer by far.
+            "-t",
+            "60s",
         ];
         let output = self
             .command("valgrind", &before, endpoint)
