@@ -5,8 +5,8 @@ pub mod act;
 pub mod args;
 pub mod attach;
 pub mod check;
-pub mod compare;
 pub mod checkpoint;
+pub mod compare;
 pub mod completion;
 pub mod config;
 pub mod create;
@@ -104,15 +104,13 @@ pub enum Command {
     /// Examine the node and say what is wrong, the worst first
     Doctor(Deferred<doctor::Doctor>),
     /// Say what is wrong with a pod, a container or an image
-    Why(why::Why),
-    /// Will the node survive the move to another runtime or version?
-    Preflight(Box<preflight::Preflight>),
-    /// Examine the node for a monitoring system
-    Check(Box<check::Check>),
-    /// Put reports side by side: one node at two times, or many nodes
-    Compare(compare::Compare),
     Why(Deferred<why::Why>),
+    /// Will the node survive the move to another runtime or version?
+    Preflight(Deferred<preflight::Preflight>),
+    /// Examine the node for a monitoring system
     Check(Deferred<check::Check>),
+    /// Put reports side by side: one node at two times, or many nodes
+    Compare(Deferred<compare::Compare>),
     /// Explain a finding: what is looked at, why it matters, what to do
     Explain(Deferred<explain::Explain>),
     /// Explain and prove the registry configuration

@@ -16,8 +16,8 @@ mod healthy;
 mod image;
 mod kernel;
 mod kubelet;
-mod security;
 mod migration;
+mod security;
 mod storage;
 mod subject;
 
