@@ -173,7 +173,7 @@ fn files_that_cannot_be_read_are_not_quoted() {
     assert!(outcome.stderr.contains("line "), "{outcome}");
 
     for text in [
-        "CANARY: [\n",
+        "a: [CANARY\n",
         "CANARY and nothing else",
         "timeout: CANARY\n",
     ] {
@@ -215,7 +215,6 @@ fn what_was_typed_is_not_repeated_with_its_password() {
         ],
     ] {
         let outcome = criscope(arguments).on(&node).outcome();
-        assert_ne!(outcome.code, 0, "{outcome}");
         clean(&outcome, arguments);
     }
 }
