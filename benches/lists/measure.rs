@@ -46,7 +46,7 @@ impl Subject {
     fn run(&self, endpoint: &str) -> io::Result<Cost> {
         let mut command = self.command(&self.program, &[], endpoint);
         let began = Instant::now();
-        let mut child = command.spawn()?;
+        let child = command.spawn()?;
         let used = child.wait4()?;
         let wall = began.elapsed();
         if !used.status.success() {

@@ -133,8 +133,11 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-/// Every sentence that may hold a classic, with where it was said.
-fn said<'c>(case: &'c Case<'_>) -> Result<Vec<(&'c str, Source, Option<&'c str>)>, Gap> {
+/// A sentence, where it was said, and about which container.
+type Said<'c> = (&'c str, Source, Option<&'c str>);
+
+/// Every sentence that may hold a classic.
+fn said<'c>(case: &'c Case<'_>) -> Result<Vec<Said<'c>>, Gap> {
     let subject = case.facts().subject.need()?;
     let brought = subject
         .said
@@ -162,11 +165,11 @@ fn known(
     case: &Case<'_>,
     words: &[&str],
     message: impl FnOnce(&str) -> String,
-) -> Result<Note, Note> {
+) -> Result<Note, Box<Note>> {
     let sentences = match said(case) {
         Ok(sentences) => sentences,
-        Err(Gap::Absent(what)) => return Err(Note::new(super::Status::Skip, what)),
-        Err(Gap::Unknown(reason)) => return Err(Note::unknown(reason)),
+        Err(Gap::Absent(what)) => return Err(Note::new(super::Status::Skip, what).into()),
+        Err(Gap::Unknown(reason)) => return Err(Note::unknown(reason).into()),
     };
     let found = sentences
         .into_iter()
@@ -179,13 +182,12 @@ fn known(
                 None => note,
             })
         }
-        None => Err(Note::pass("nobody complained about it")),
+        None => Err(Note::pass("nobody complained about it").into()),
     }
 }
 
-fn judged(note: Result<Note, Note>) -> Judged {
-    let (Ok(note) | Err(note)) = note;
-    note.into()
+fn judged(note: Result<Note, Box<Note>>) -> Judged {
+    note.unwrap_or_else(|note| *note).into()
 }
 
 fn name_reserved(case: &Case<'_>) -> Judged {

@@ -113,10 +113,7 @@ impl Plugin {
                 &format!("criscope broke off, which is a defect of its own ({place})"),
                 output,
             );
-            #[expect(
-                clippy::exit,
-                reason = "a panic would end the process with a number of its own"
-            )]
+            // A panic would end the process with a number of its own.
             std::process::exit(self.trouble().code().into());
         }));
     }

@@ -192,7 +192,7 @@ impl Check {
 
     async fn found(&self, session: &Session, scope: &Scope) -> Result<Found, Error> {
         if let Some(path) = &self.from_report {
-            return self.from_file(path, scope);
+            return self.read_report(path, scope);
         }
         let until = Instant::now() + self.limit();
         if self.look.facts.is_some() {
@@ -325,7 +325,7 @@ impl Check {
         })
     }
 
-    fn from_file(&self, path: &Path, scope: &Scope) -> Result<Found, Error> {
+    fn read_report(&self, path: &Path, scope: &Scope) -> Result<Found, Error> {
         let text = keep::read(path).map_err(|error| {
             Error::undetermined(format!("cannot read the report in `{}`", path.display()))
                 .because(&error)

@@ -17,12 +17,15 @@ use crate::render::structured::{self, Format, List};
 /// How much of a list is kept to be sorted before it is written as JSON, in bytes.
 const SORTED: usize = 10 * 1024 * 1024;
 
+/// Hands on the rows that an element has in the table.
+type Rows<L, R> = fn(&L, &mut dyn FnMut(&R));
+
 /// What a list looks like.
 pub struct Look<'c, L: Listed, R, K> {
     /// The columns of its table.
     pub columns: &'c [&'c Column<R>],
     /// The rows that an element has in the table.
-    pub rows: fn(&L, &mut dyn FnMut(&R)),
+    pub rows: Rows<L, R>,
     /// By what it is sorted.
     pub key: fn(&L) -> K,
     /// An element as `-v` shows it.

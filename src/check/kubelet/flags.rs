@@ -33,12 +33,12 @@ static KNOWN: LazyLock<Known> =
     LazyLock::new(|| toml::from_str(knowledge::BUILTIN).unwrap_or_default());
 
 /// The flags that were lost at some time, each with how.
-fn lost<'s>(flags: &'s [Flag]) -> impl Iterator<Item = (&'s Flag, &'static Lost)> {
+fn lost(flags: &[Flag]) -> impl Iterator<Item = (&Flag, &'static Lost)> {
     flags.iter().filter_map(|flag| {
         let lost = KNOWN
             .kubelet_lost
             .iter()
-            .find(|lost| lost.flags.iter().any(|name| *name == flag.name))?;
+            .find(|lost| lost.flags.contains(&flag.name))?;
         Some((flag, lost))
     })
 }

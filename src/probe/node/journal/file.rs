@@ -121,7 +121,7 @@ struct Object {
 impl Journal<'_> {
     /// The object at an offset, at most `LONGEST` bytes of it.
     fn object(&self, offset: u64, kind: u8) -> io::Result<Object> {
-        if offset == 0 || offset % 8 != 0 || offset.saturating_add(16) > self.length {
+        if offset == 0 || !offset.is_multiple_of(8) || offset.saturating_add(16) > self.length {
             return Err(odd("an offset leads out of the file"));
         }
         let mut header = [0; 16];
@@ -235,7 +235,7 @@ impl Journal<'_> {
 
     /// Where the items of an array are, how many bytes they have, and the next array.
     fn entry_array(&self, offset: u64) -> io::Result<(u64, u64, u64)> {
-        if offset % 8 != 0 || offset.saturating_add(24) > self.length {
+        if !offset.is_multiple_of(8) || offset.saturating_add(24) > self.length {
             return Err(odd("an array leads out of the file"));
         }
         let mut header = [0; 24];
