@@ -10,8 +10,11 @@ use criscope::settings::{Flags, Settings};
 use criscope::stream::{spdy, status};
 use criscope::wire::{self, Splitter, Unset, json};
 
+/// What is done with an input.
+type Body = fn(&[u8]);
+
 /// Every target by name.
-pub const BODIES: &[(&str, fn(&[u8]))] = &[
+pub const BODIES: &[(&str, Body)] = &[
     ("wire", wire_walker),
     ("json", json_writer),
     ("encode", encode),

@@ -101,7 +101,7 @@ fn an_unknown_key_is_told_at_its_line() {
         configure(
             &lab,
             "restrict_oom_score_adj",
-            "restrict_oom_score_adjust = true\n  restrict_oom_score_adj",
+            "restrict_oom_score_adjs = true\n  restrict_oom_score_adj",
         );
         let found = first(&lab, "containerd-unknown-key");
         assert!(found["source"]["line"].is_u64(), "{found:#}");

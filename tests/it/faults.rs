@@ -123,8 +123,8 @@ fn every_command_survives_every_situation() {
     let lines = commands::lines();
     let situations = situations();
     let mut work: Vec<(usize, usize)> = Vec::new();
-    for situation in 0..situations.len() {
-        let endless = |line: &usize| situations[situation].is_served() && lines[*line].goes_on();
+    for (situation, there) in situations.iter().enumerate() {
+        let endless = |line: &usize| there.is_served() && lines[*line].goes_on();
         work.extend(
             (0..lines.len())
                 .filter(|line| !endless(line))

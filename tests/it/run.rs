@@ -45,7 +45,8 @@ impl Files {
 }
 
 fn changes(node: &Node) -> Vec<String> {
-    let looks = |rpc: &String| rpc.starts_with("List") || rpc.ends_with("Status");
+    let looks =
+        |rpc: &String| rpc == "Version" || rpc.starts_with("List") || rpc.ends_with("Status");
     node.rpcs().into_iter().filter(|rpc| !looks(rpc)).collect()
 }
 

@@ -233,6 +233,8 @@ fn an_image_that_a_container_took_meanwhile_is_left() {
     let (rule, held) = Rule::on("ListContainers").skip(1).once().hold();
     node.rule(rule);
     let endpoint = node.endpoint();
+    let host = tempfile::tempdir().unwrap();
+    let root = host.path().to_str().unwrap().to_owned();
     let run = std::thread::spawn(move || {
         criscope([
             "test-pull",
@@ -240,7 +242,7 @@ fn an_image_that_a_container_took_meanwhile_is_left() {
             "-o",
             "json",
             "--host-root",
-            "/nonexistent",
+            &root,
         ])
         .env("CONTAINER_RUNTIME_ENDPOINT", endpoint)
         .outcome()

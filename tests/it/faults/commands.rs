@@ -7,6 +7,7 @@ use std::path::Path;
 /// Commands that look at no runtime, or show what is in it beside something else: they may succeed whatever is at the
 /// endpoint.
 const NEED_NO_RUNTIME: &[&str] = &[
+    "compare",
     "complete",
     "completion",
     "config",
@@ -14,6 +15,7 @@ const NEED_NO_RUNTIME: &[&str] = &[
     "explain",
     "help",
     "jsonschema",
+    "preflight",
     "create jsonschema",
     "pull jsonschema",
     "run jsonschema",
@@ -59,6 +61,8 @@ enum Argument {
     PodConfig,
     /// A file that is there and empty.
     File,
+    /// Facts that were saved.
+    Facts,
     /// A file that is not there.
     NewFile,
 }
@@ -105,6 +109,7 @@ fn flags(command: &clap::Command) -> Vec<(String, Vec<String>)> {
 /// What is typed where the parser does not say that anything has to be.
 const GIVEN: &[(&str, &str)] = &[
     ("attach", "abc"),
+    ("compare", "FACTS"),
     ("checkpoint", "--export NEW-FILE abc"),
     ("create jsonschema", "--pod"),
     ("demo", "version"),
@@ -114,6 +119,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("inspectp", "abc"),
     ("inspecti", "abc"),
     ("logs", "abc"),
+    ("preflight", "--to containerd@2.1.4"),
     ("registry probe", "registry.invalid/x:1"),
     ("registry route", "registry.invalid/x:1"),
     ("rm", "abc"),
@@ -154,6 +160,7 @@ fn argument(name: &str) -> Argument {
     Argument::Word(match name {
         "POD-CONFIG" => return Argument::PodConfig,
         "CONTAINER-CONFIG" => return Argument::ContainerConfig,
+        "FACTS" => return Argument::Facts,
         "NEW-FILE" => return Argument::NewFile,
         name if name.contains("FILE") => return Argument::File,
         name if name.contains("IMAGE") => "registry.invalid/x:1".to_owned(),
@@ -212,6 +219,10 @@ impl Line {
                 r#"{"metadata":{"name":"x","uid":"u","namespace":"default"}}"#,
             ),
             Argument::File => file("file", ""),
+            Argument::Facts => file(
+                "facts.json",
+                &serde_json::to_string(&criscope::facts::Facts::default()).unwrap(),
+            ),
             Argument::NewFile => scratch.join("new").into(),
         });
         self.path.iter().map(OsString::from).chain(words).collect()
