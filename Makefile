@@ -6,6 +6,7 @@ help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 try: ## examine a real throwaway node on this machine (as root; else a made-up one)
+	@echo "building: some minutes the first time" >&2
 	@cargo build --quiet --bin criscope --example lab
 	@examples/try.sh
 

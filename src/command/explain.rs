@@ -8,8 +8,14 @@ use crate::check::{self, Profile, Scope};
 use crate::error::{Error, Exit};
 use crate::render::report::list;
 
+const EXAMPLES: &str = "\
+Examples:
+  criscope explain containerd-singular-table    one finding
+  criscope explain cni                          the checks of an area";
+
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Explain {
     /// The code of a check, or an area to list its checks
     #[arg(value_name = "CODE|AREA")]

@@ -11,8 +11,14 @@ use crate::error::{Error, Exit};
 use crate::render::{human, sanitize, structured};
 use crate::wire::{self, Typed};
 
+const EXAMPLES: &str = "\
+Examples:
+  criscope imagefsinfo             as JSON, like crictl
+  criscope imagefsinfo -o table    for people";
+
 /// Arguments of `imagefsinfo`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ImageFsInfo {
     /// How to show it
     #[arg(

@@ -13,8 +13,15 @@ use crate::render::list::Block;
 use crate::render::{inspection, structured};
 use crate::wire::{self, Typed};
 
+const EXAMPLES: &str = "\
+Examples:
+  criscope info                              the conditions, and what the runtime says of itself
+  criscope info -o json | jq .status.conditions
+  criscope info -q                           the conditions only";
+
 /// Arguments of `info`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Info {
     /// How to show it
     #[arg(

@@ -11,8 +11,16 @@ use clap::{Args, Subcommand};
 use super::session::Session;
 use crate::error::{Error, Exit};
 
+const EXAMPLES: &str = "\
+Examples:
+  criscope registry lint                        what is wrong in the files of this node
+  criscope registry route nginx:1.25            which endpoints are asked, in order, and why
+  criscope registry probe nginx:1.25            what each of them really answers
+  criscope registry convert --diff              mirrors of config.toml as hosts.toml";
+
 /// Arguments of `registry`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Registry {
     #[command(subcommand)]
     command: Command,

@@ -11,8 +11,14 @@ use crate::error::{Error, Exit};
 use crate::render::{sanitize, structured};
 use crate::wire::{self, Typed};
 
+const EXAMPLES: &str = "\
+Examples:
+  criscope version             name, version and API of the runtime
+  criscope version -o json     the same for programs";
+
 /// Arguments of `version`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Version {
     /// How to show it
     #[arg(
