@@ -131,8 +131,12 @@ fn ten_megabytes(lab: &Lab, id: &str) {
     );
     assert_eq!(forced.status.code(), Some(0), "{:?}", forced.stderr);
     assert!(forced.stdout == bytes, "{} bytes", forced.stdout.len());
-    // Input that nobody reads is no fault.
-    let output = feed(lab.criscope(&["exec", "-i", id, "true"]), &bytes);
+    // Input that nobody reads is no fault. As much as the connection holds: of more, the server may wait for ever to hand
+    // it on, and then says nothing any more (docs/status.md).
+    let output = feed(
+        lab.criscope(&["exec", "-i", id, "true"]),
+        &bytes[..32 * 1024],
+    );
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
