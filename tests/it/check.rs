@@ -6,6 +6,7 @@ use std::path::Path;
 use criscope::fake::{CriPlugin, Node, Rule};
 use serde_json::Value;
 
+use crate::support::lab::Lab;
 use crate::support::run::Outcome;
 use crate::support::{criscope, demo_node};
 
@@ -101,6 +102,24 @@ fn a_quick_check_makes_at_most_eight_calls() {
     let rpcs = node.rpcs();
     assert!(rpcs.len() <= 8, "{rpcs:?}");
     assert_eq!(node.unexpected().len(), 0, "{:?}", node.unexpected());
+}
+
+#[test]
+fn a_healthy_node_is_ok_quickly_too() {
+    for generation in ["1.6", "2"] {
+        let Some(lab) = Lab::up(&["--generation", generation, "--pods", "1"]) else {
+            return;
+        };
+        let state = scratch();
+        let state = state.path().to_str().unwrap();
+        for more in [&["--quick"][..], &[]] {
+            let arguments = [&["check", "-o", "nagios", "--state-dir", state], more].concat();
+            let output = lab.criscope(&arguments).output().unwrap();
+            let line = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(line.starts_with("OK: "), "{generation} {more:?}: {line}");
+            assert_eq!(output.status.code(), Some(0));
+        }
+    }
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::probe::discovery::Discovery;
 /// No value of the verbose information is so long; what is longer is not kept.
 const LONGEST_INFO: usize = 1 << 20;
 
+/// Why something is not known after a quick run.
+const NOT_QUICK: &str = "not asked by a quick run";
+
 /// Everything that is asked over the connection of one endpoint.
 pub(super) async fn look(
     look: &Look,
@@ -173,11 +176,6 @@ impl<'c> Asked<'c> {
             Err(reason) => Fact::unknown(reason),
         };
         facts.cri.inspected = Fact::unknown("asked by a deep run only");
-        if depth == Depth::Quick {
-            facts.cri.runtime_config = Fact::unknown("not asked by a quick run");
-            facts.cri.sandbox_image = Fact::unknown("not asked by a quick run");
-            return;
-        }
         let config = client.runtime_config(proto::RuntimeConfigRequest {});
         facts.cri.runtime_config = match self.call("RuntimeConfig", config).await {
             Ok(answer) => known("RuntimeConfig", runtime_config(&answer.message)),
@@ -191,6 +189,14 @@ impl<'c> Asked<'c> {
             }
             Err(reason) => Fact::unknown(reason),
         };
+        if depth == Depth::Quick {
+            // What is left out on purpose leaves its checks out; it is not something that could not be seen.
+            facts.cri.sandbox_image = Fact::absent(NOT_QUICK);
+            facts.containerd.plugins = Fact::absent(NOT_QUICK);
+            facts.containerd.server = Fact::absent(NOT_QUICK);
+            facts.containerd.namespaces = Fact::absent(NOT_QUICK);
+            return;
+        }
         containerd::look(self, client, facts).await;
         if depth == Depth::Deep {
             containerd::inspect(self, client, facts).await;
