@@ -54,8 +54,11 @@ install -D --mode=644 "$out/pages/completions/_criscope" "$root/usr/share/zsh/ve
 install -D --mode=644 "$out/pages/completions/criscope.fish" "$root/usr/share/fish/vendor_completions.d/criscope.fish"
 install -D --mode=644 LICENSE "$root/usr/share/doc/criscope/copyright"
 gzip --no-name --best --stdout CHANGELOG.md >"$root/usr/share/doc/criscope/changelog.gz"
-for unit in criscope-textfile.service criscope-textfile.timer; do
-    install -D --mode=644 "packaging/$unit" "$root/usr/lib/systemd/system/$unit"
+# The units of deploy/, with Debian's places for the binary and for what the node exporter collects.
+mkdir -p "$root/usr/lib/systemd/system"
+for unit in criscope-check.service criscope-check.timer; do
+    sed -e 's#/usr/local/bin/#/usr/bin/#' -e 's#/var/lib/node_exporter/textfile_collector#/var/lib/prometheus/node-exporter#' \
+        "deploy/systemd/$unit" >"$root/usr/lib/systemd/system/$unit"
 done
 mkdir "$root/DEBIAN"
 size=$(du --summarize --apparent-size --block-size=1024 "$root" | cut -f1)

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use super::args::duration;
-use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
+use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
 use super::history::HistoryArgs;
 use super::keep::{self, Keep, Lock};
 use super::session::Session;
@@ -41,16 +41,8 @@ Exit codes: 0 nothing failed, 1 something did, 3 something that matters could no
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Check {
-    /// How to show the report
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: ReportFormat,
+    #[command(flatten)]
+    verdict: VerdictArgs,
     /// Write it to a file in one step, instead of to stdout
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
@@ -66,9 +58,6 @@ pub struct Check {
     /// What it is if nothing is known to be wrong and something that matters could not be seen
     #[arg(long, value_enum, value_name = "STATE", default_value = "unknown")]
     unknown: UnseenArg,
-    /// Warnings count as failures
-    #[arg(long)]
-    strict: bool,
     /// Show a report that was written with `-o json`, instead of looking
     #[arg(long, value_name = "FILE", conflicts_with_all = ["facts", "save_facts", "quick", "deep"])]
     from_report: Option<PathBuf>,
@@ -141,12 +130,12 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
     scope.policy = args.scope.policy(&args.look, session)?;
     let found = args.found(session, &scope).await?;
     let mut report = found.report;
-    if !all && !args.output.needs_all() {
+    if !all && !args.verdict.output.needs_all() {
         report.hide_what_passed();
     }
     let stale = found.age.is_some_and(|age| age > args.max_age);
     let situation = Situation {
-        strict: args.strict,
+        strict: args.verdict.strict,
         unseen: args.unknown.into(),
         age: found.age.map(|age| (age, args.max_age)),
         stale,
@@ -154,7 +143,7 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
     };
     let shown = examine::shown(
         std::slice::from_ref(&report),
-        args.output,
+        args.verdict.output,
         &situation,
         &found.calls,
         session,
@@ -166,11 +155,11 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
         None => session.output.data(&shown)?,
     }
     if let Some(remark) = &found.remark
-        && !args.output.is_for_plugins()
+        && !args.verdict.output.is_for_plugins()
     {
         session.output.warning(remark);
     }
-    Ok(examine::concluded(&report, args.output, &situation))
+    Ok(examine::concluded(&report, args.verdict.output, &situation))
 }
 
 impl Check {
@@ -284,7 +273,7 @@ impl Check {
             Ok(keep) => Ok(Some(keep)),
             // A container may have no place that can be written; that is no reason not to look.
             Err(error) => {
-                if !self.output.is_for_plugins() {
+                if !self.verdict.output.is_for_plugins() {
                     session.output.warning(format!(
                         "runs are not kept apart, because `{}` cannot be used: {error}",
                         directory.display()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::duration;
-use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
+use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
 use super::history::HistoryArgs;
 use super::session::Session;
 use crate::check::{self, Profile, Status, handlers, image};
@@ -18,7 +18,7 @@ use crate::facts::smoke::Trial;
 use crate::facts::{Fact, Facts, Source};
 use crate::probe::node::Depth;
 use crate::probe::smoke::{self, Plan};
-use crate::render::report::{Situation, list};
+use crate::render::report::list;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,19 +36,8 @@ Exit codes: 0 nothing failed, 1 something did, 3 something that matters could no
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
-    /// How to show the report
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: ReportFormat,
-    /// Warnings count as failures
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    verdict: VerdictArgs,
     /// Examine again and again until nothing is wrong
     #[arg(short, long, conflicts_with = "facts")]
     watch: bool,
@@ -85,11 +74,7 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         session.output.data(list::checks(&scope).as_bytes())?;
         return Ok(Exit::Success);
     }
-    scope.all |= args.output.needs_all();
-    let situation = Situation {
-        strict: args.strict,
-        ..Situation::default()
-    };
+    scope.all |= args.verdict.output.needs_all();
     scope.policy = args.scope.policy(&args.look, session)?;
     let depth = if args.deep {
         Depth::Deep
@@ -104,14 +89,7 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         examine::expect(&mut facts, &scope);
         let report = check::examine(&facts, &scope);
         args.history.store(&facts, &report)?;
-        let shown = examine::shown(
-            std::slice::from_ref(&report),
-            args.output,
-            &situation,
-            &facts.calls,
-            session,
-        )?;
-        let exit = examine::concluded(&report, args.output, &situation);
+        let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
         if !args.watch {
             session.output.data(&shown)?;
             return Ok(exit);

@@ -281,6 +281,45 @@ pub fn rendered(
     )
 }
 
+/// Flags that say how a report is shown and how gravely it is taken.
+#[derive(Debug, Args)]
+pub struct VerdictArgs {
+    /// How to show the report
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        alias = "format"
+    )]
+    pub output: ReportFormat,
+    /// Warnings count as failures
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl VerdictArgs {
+    /// A report that was made just now as it is shown, and how the process ends with it.
+    ///
+    /// # Errors
+    /// As [`shown`].
+    pub fn on(
+        &self,
+        report: &Report,
+        calls: &[Call],
+        session: &Session,
+    ) -> Result<(Vec<u8>, Exit), Error> {
+        let situation = Situation {
+            strict: self.strict,
+            ..Situation::default()
+        };
+        let reports = std::slice::from_ref(report);
+        let shown = shown(reports, self.output, &situation, calls, session)?;
+        Ok((shown, concluded(report, self.output, &situation)))
+    }
+}
+
 /// Reports in a format, with the calls that were made for them. What cannot be shown in a format is counted on stderr.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::examine::{self, LookArgs, ReportFormat, ScopeArgs};
+use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
 use super::keep;
 use super::session::Session;
 use crate::check::finding::Area;
@@ -19,7 +19,6 @@ use crate::error::{Error, Exit};
 use crate::facts::{Cri, Fact, Facts, Migration, Role};
 use crate::probe::node::Depth;
 use crate::registry::RuntimeId;
-use crate::render::report::Situation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,19 +52,8 @@ pub struct Preflight {
     /// Compare the node with what `--baseline` kept
     #[arg(long, value_name = "FILE")]
     verify: Option<PathBuf>,
-    /// How to show the report
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: ReportFormat,
-    /// Warnings count as failures
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    verdict: VerdictArgs,
     #[command(flatten)]
     scope: ScopeArgs,
     #[command(flatten)]
@@ -90,7 +78,7 @@ const VERIFIED: &[&str] = &[
 pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
     let mut facts = args.look.facts(session, Depth::Normal, LIMIT).await?;
     let mut scope = args.scope.scope(Profile::Preflight);
-    scope.all |= args.output.needs_all();
+    scope.all |= args.verdict.output.needs_all();
     scope.policy = args.scope.policy(&args.look, session)?;
     examine::expect(&mut facts, &scope);
     if let Some(path) = &args.baseline {
@@ -127,19 +115,9 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
     {
         report.next = steps(migration, &report.host);
     }
-    let situation = Situation {
-        strict: args.strict,
-        ..Situation::default()
-    };
-    let shown = examine::shown(
-        std::slice::from_ref(&report),
-        args.output,
-        &situation,
-        &facts.calls,
-        session,
-    )?;
+    let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
     session.output.data(&shown)?;
-    Ok(examine::concluded(&report, args.output, &situation))
+    Ok(exit)
 }
 
 impl Preflight {

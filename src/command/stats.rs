@@ -16,7 +16,7 @@ use crate::error::{Error, Exit};
 use crate::model::{ContainerStats, Listing};
 use crate::render::human;
 use crate::render::list::Column;
-use sampling::{Sampled, Sampling, Shown};
+use sampling::{Sampled, Sampling, Shown, only};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -130,13 +130,8 @@ impl Stats {
         client: &Client,
         wanted: &BTreeSet<String>,
     ) -> Result<Listing<ContainerStats>, Error> {
-        // The runtime filters by one id; more than one are picked out here.
-        let id = match wanted.len() {
-            1 => wanted.first().cloned().unwrap_or_default(),
-            _ => String::new(),
-        };
         let filter = cri::ContainerStatsFilter {
-            id,
+            id: only(wanted),
             pod_sandbox_id: self.pod.clone().unwrap_or_default(),
             label_selector: self.labels.iter().cloned().collect(),
         };

@@ -7,7 +7,7 @@ use clap::Args;
 use super::args::pair;
 use super::select::find::{self, Prefer};
 use super::session::Session;
-use super::stats::sampling::{Sampled, Sampling, Shown};
+use super::stats::sampling::{Sampled, Sampling, Shown, only};
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -118,12 +118,8 @@ impl PodStatsOf {
         client: &Client,
         wanted: &BTreeSet<String>,
     ) -> Result<Listing<PodStats>, Error> {
-        let id = match wanted.len() {
-            1 => wanted.first().cloned().unwrap_or_default(),
-            _ => String::new(),
-        };
         let filter = cri::PodSandboxStatsFilter {
-            id,
+            id: only(wanted),
             label_selector: self.labels.iter().cloned().collect(),
         };
         let request = cri::ListPodSandboxStatsRequest {

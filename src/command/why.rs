@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::examine::{self, LookArgs, ReportFormat};
+use super::examine::{LookArgs, VerdictArgs};
 use super::images::filter::is_named;
 use super::select::find::{self, Prefer};
 use super::select::name_pods;
@@ -21,7 +21,6 @@ use crate::facts::Fact;
 use crate::model::{Container, Image, Listing, PodSandbox};
 use crate::probe::node::subject::{self, Meant};
 use crate::probe::node::{self, Depth};
-use crate::render::report::Situation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,19 +42,8 @@ pub struct Why {
     /// What the kubelet or its events say about it; `-` reads it from stdin
     #[arg(long, value_name = "TEXT")]
     says: Vec<String>,
-    /// How to show the report
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text",
-        alias = "format"
-    )]
-    output: ReportFormat,
-    /// Warnings count as failures
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    verdict: VerdictArgs,
     #[command(flatten)]
     look: LookArgs,
 }
@@ -102,19 +90,9 @@ pub async fn run(args: &Why, session: &Session) -> Result<Exit, Error> {
     scope.all = true;
     let mut report = check::examine(&facts, &scope);
     story(&mut report);
-    let situation = Situation {
-        strict: args.strict,
-        ..Situation::default()
-    };
-    let shown = examine::shown(
-        std::slice::from_ref(&report),
-        args.output,
-        &situation,
-        &facts.calls,
-        session,
-    )?;
+    let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
     session.output.data(&shown)?;
-    Ok(examine::concluded(&report, args.output, &situation))
+    Ok(exit)
 }
 
 impl Why {

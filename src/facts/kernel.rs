@@ -32,6 +32,27 @@ pub struct Cgroup {
     pub freezer: Fact<bool>,
 }
 
+/// Options of the kernel's configuration that pods need.
+pub const POD_OPTIONS: &[&str] = &[
+    "CONFIG_NAMESPACES",
+    "CONFIG_NET_NS",
+    "CONFIG_PID_NS",
+    "CONFIG_IPC_NS",
+    "CONFIG_UTS_NS",
+    "CONFIG_CGROUPS",
+    "CONFIG_CGROUP_BPF",
+    "CONFIG_CGROUP_PIDS",
+    "CONFIG_CGROUP_SCHED",
+    "CONFIG_CPUSETS",
+    "CONFIG_MEMCG",
+    "CONFIG_INET",
+    "CONFIG_FAIR_GROUP_SCHED",
+    "CONFIG_SECCOMP",
+    "CONFIG_SECCOMP_FILTER",
+    "CONFIG_CFS_BANDWIDTH",
+    "CONFIG_OVERLAY_FS",
+];
+
 /// The kernel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

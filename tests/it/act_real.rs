@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use criscope::fake::registry::{Auth, Image, Registry};
 use serde_json::Value;
@@ -183,28 +185,49 @@ fn images(lab: &Lab) {
 /// `criscope events`, listening.
 struct Events {
     child: std::process::Child,
-    lines: BufReader<std::process::ChildStdout>,
+    lines: mpsc::Receiver<String>,
 }
 
+/// Longer than any event takes, shorter than anybody waits for a test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Events {
+    /// Starts it, and makes pods until one is told of: a runtime says nothing when somebody begins to listen, and what
+    /// happened before that is told to nobody.
     fn listen(lab: &Lab) -> Self {
         let mut child = lab
             .criscope(&["events", "-o", "ndjson"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (told, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if told.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let events = Self { child, lines };
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let made = Made::new(lab, "heard");
+            run(lab.criscope(&["runp", &made.pod()]));
+            run(lab.criscope(&["rmp", "-f", "heard"]));
+            if events.lines.recv_timeout(Duration::from_secs(1)).is_ok() {
+                return events;
+            }
+        }
+        panic!("nothing is told of pods that come and go");
     }
 
     /// Reads events until this one comes.
     #[track_caller]
     fn expect(&mut self, container: &str, what: &str) {
-        let mut line = String::new();
         loop {
-            line.clear();
-            let count = self.lines.read_line(&mut line).unwrap();
-            assert_ne!(count, 0, "no {what} of {container}");
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no {what} of {container}"));
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["containerId"] == container && event["containerEventType"] == what {
                 return;

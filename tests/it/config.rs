@@ -1,19 +1,7 @@
 //! `config`: the file that crictl shares with us, read and changed under both names.
 
-use crate::support::{Outcome, criscope, run::Run};
-
-fn crictl(arguments: &str) -> Run {
-    criscope(["crictl"].into_iter().chain(arguments.split_whitespace()))
-}
-
-#[track_caller]
-fn expect(outcome: &Outcome, code: i32, stdout: &str, stderr: &str) {
-    assert_eq!(outcome.code, code, "{outcome}");
-    for (text, part) in [(&outcome.stdout, stdout), (&outcome.stderr, stderr)] {
-        assert_eq!(text.is_empty(), part.is_empty(), "{outcome}");
-        assert!(text.contains(part), "`{part}` is missing: {outcome}");
-    }
-}
+use crate::support::criscope;
+use crate::support::stand_in::{crictl, expect};
 
 #[test]
 fn config_edits_the_file_as_crictl_does() {

@@ -9,27 +9,14 @@ use criscope::cli::Cli;
 use criscope::fake::{Node, World};
 
 use crate::support::lab::Lab;
-use crate::support::{Outcome, criscope, run::Run, small};
+use crate::support::stand_in::{crictl, expect};
+use crate::support::{criscope, small};
 
 const HEADLINE: &str = "crictl - client for CRI";
-
-fn crictl(arguments: &str) -> Run {
-    criscope(["crictl"].into_iter().chain(arguments.split_whitespace()))
-}
 
 fn empty_node() -> Node {
     let world = World::empty("containerd", "2.1.4");
     Node::builder().world(world).start().unwrap()
-}
-
-/// What upstream's suite looks at: the exit code, stdout by a part of it or empty, stderr likewise.
-#[track_caller]
-fn expect(outcome: &Outcome, code: i32, stdout: &str, stderr: &str) {
-    assert_eq!(outcome.code, code, "{outcome}");
-    for (text, part) in [(&outcome.stdout, stdout), (&outcome.stderr, stderr)] {
-        assert_eq!(text.is_empty(), part.is_empty(), "{outcome}");
-        assert!(text.contains(part), "`{part}` is missing: {outcome}");
-    }
 }
 
 #[test]

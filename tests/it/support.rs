@@ -5,6 +5,7 @@ pub mod lab;
 pub mod made;
 pub mod run;
 pub mod small;
+pub mod stand_in;
 pub mod terminal;
 
 pub use run::{Outcome, criscope};

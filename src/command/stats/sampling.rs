@@ -2,7 +2,7 @@
 //!
 //! With `--watch` every look is compared with the one before, so that only the first takes an extra wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::time::Duration;
 
@@ -61,6 +61,14 @@ impl<R> Sampled<R> {
             Some(percent) => format!("{percent:.2}"),
             None => "-".to_owned(),
         }
+    }
+}
+
+/// The id that the runtime is to filter by: it takes one. Of several none; they are picked out of the answer.
+pub fn only(wanted: &BTreeSet<String>) -> String {
+    match wanted.len() {
+        1 => wanted.first().cloned().unwrap_or_default(),
+        _ => String::new(),
     }
 }
 

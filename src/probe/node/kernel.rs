@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Depth, cgroup, kernel_text};
-use crate::facts::kernel::{Availability, Interface, LogLine, Stuck};
+use crate::facts::kernel::{Availability, Interface, LogLine, POD_OPTIONS, Stuck};
 use crate::facts::{Cgroup, Fact, Kernel, Source};
 use crate::probe::socket::host::{Host, text};
 
@@ -42,27 +42,6 @@ const SYSCTLS: &[&str] = &[
     "net.netfilter.nf_conntrack_max",
     "user.max_user_namespaces",
     "vm.overcommit_memory",
-];
-
-/// Options of the kernel's configuration that pods need.
-const OPTIONS: &[&str] = &[
-    "CONFIG_NAMESPACES",
-    "CONFIG_NET_NS",
-    "CONFIG_PID_NS",
-    "CONFIG_IPC_NS",
-    "CONFIG_UTS_NS",
-    "CONFIG_CGROUPS",
-    "CONFIG_CGROUP_BPF",
-    "CONFIG_CGROUP_PIDS",
-    "CONFIG_CGROUP_SCHED",
-    "CONFIG_CPUSETS",
-    "CONFIG_MEMCG",
-    "CONFIG_INET",
-    "CONFIG_FAIR_GROUP_SCHED",
-    "CONFIG_SECCOMP",
-    "CONFIG_SECCOMP_FILTER",
-    "CONFIG_CFS_BANDWIDTH",
-    "CONFIG_OVERLAY_FS",
 ];
 
 /// Looks at the kernel of a host that runs; of others only the files of one kernel would be there, which say nothing.
@@ -469,7 +448,7 @@ fn options(text: &str) -> BTreeMap<String, String> {
         text.lines()
             .find_map(|line| line.strip_prefix(option)?.strip_prefix('='))
     };
-    OPTIONS
+    POD_OPTIONS
         .iter()
         .map(|option| {
             (
