@@ -23,6 +23,7 @@ mod config;
 mod crictl;
 mod doctor;
 mod doctor_files;
+mod doctor_node;
 mod doctor_real;
 mod endpoints;
 mod ends;

@@ -166,9 +166,9 @@ fn is_dockers(point: &str) -> bool {
 /// The first process of every mount namespace but the host's, if something of Docker is mounted there.
 fn users(root: &Path) -> Fact<Vec<MountUser>> {
     let host = Host::new(root);
-    let namespace = |pid: u32| fs::read_link(host.of(pid, "ns/mnt")).ok();
+    let namespace = |pid: u32| fs::read_link(host.of(pid, "ns/mnt"));
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    seen.extend(namespace(1));
+    seen.extend(namespace(1).ok());
     seen.extend(fs::read_link("/proc/self/ns/mnt").ok());
     if seen.is_empty() {
         return Fact::unknown("mount namespaces cannot be told apart without root");
@@ -179,9 +179,13 @@ fn users(root: &Path) -> Fact<Vec<MountUser>> {
         if seen.len() > MOST_NAMESPACES {
             break;
         }
-        let Some(own) = namespace(pid) else {
-            hidden += 1;
-            continue;
+        let own = match namespace(pid) {
+            Ok(own) => own,
+            Err(error) => {
+                // One that has ended, also if nobody asked for its end yet, has no mounts.
+                hidden += usize::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                continue;
+            }
         };
         // What is stuck in the kernel is not asked.
         if !seen.insert(own) || host.stat(pid).is_none_or(|stat| stat.state == 'D') {
