@@ -3,9 +3,11 @@
 //! Two calls tell which files (ListContainers, ContainerStatus); from there on the runtime is asked only whether the
 //! container still runs. Rotated and compressed files are part of the log. Several logs are merged by time.
 //!
-//!     $ criscope logs -t --tail 2 default/web-1
-//!     nginx   2026-01-02T03:04:05.678901234Z "GET / HTTP/1.1" 200
-//!     sidecar 2026-01-02T03:04:06.012345678Z reloaded
+//! ```text
+//! $ criscope logs -t --tail 2 default/web-1
+//! nginx   2026-01-02T03:04:05.678901234Z "GET / HTTP/1.1" 200
+//! sidecar 2026-01-02T03:04:06.012345678Z reloaded
+//! ```
 
 mod choose;
 mod flow;
