@@ -52,6 +52,10 @@ enum What {
     Containers,
     Pods,
     Images,
+    /// What `logs` takes: containers, and pods by namespace and name.
+    Logged,
+    /// What `why` takes: all of them.
+    Subjects,
     Codes,
 }
 
@@ -77,11 +81,10 @@ pub fn run(args: &Completion, session: &Session) -> Result<Exit, Error> {
         Shell::Fish => clap_complete::Shell::Fish,
     };
     clap_complete::generate(shell, &mut parser, "criscope", &mut script);
-    script.extend_from_slice(match args.shell {
-        Shell::Bash => BASH.as_bytes(),
-        Shell::Zsh => ZSH.as_bytes(),
-        Shell::Fish => FISH.as_bytes(),
-    });
+    if let (Shell::Zsh, Some(end)) = (args.shell, last_line_of(&script, ZSH_END)) {
+        script.truncate(end);
+    }
+    script.extend_from_slice(live(args.shell).as_bytes());
     session.output.data(&script)?;
     Ok(Exit::Success)
 }
@@ -115,41 +118,19 @@ fn short(id: &str) -> String {
 async fn candidates(what: What, session: &Session) -> Result<Vec<String>, Error> {
     let mut found: Vec<String> = match what {
         What::Codes => check::table().map(|check| check.code.to_owned()).collect(),
-        What::Containers => {
-            let reply = session
-                .client()
-                .await?
-                .list_containers(cri::ListContainersRequest::default())
-                .await?;
-            let listing = Listing::<Container>::read(reply.bytes());
-            listing
-                .rows()
-                .flat_map(|row| [short(&row.id), row.name.clone()])
-                .collect()
+        What::Containers => containers(session).await?,
+        What::Pods => pods(session, |pod| [short(&pod.id), pod.name().to_owned()]).await?,
+        What::Images => images(session).await?,
+        What::Logged => {
+            let mut found = containers(session).await?;
+            found.extend(pods(session, namespaced).await?);
+            found
         }
-        What::Pods => {
-            let reply = session
-                .client()
-                .await?
-                .list_pod_sandbox(cri::ListPodSandboxRequest::default())
-                .await?;
-            let listing = Listing::<PodSandbox>::read(reply.bytes());
-            listing
-                .rows()
-                .flat_map(|row| [short(&row.id), row.name().to_owned()])
-                .collect()
-        }
-        What::Images => {
-            let reply = session
-                .client()
-                .await?
-                .list_images(cri::ListImagesRequest::default())
-                .await?;
-            let listing = Listing::<Image>::read(reply.bytes());
-            listing
-                .rows()
-                .flat_map(|row| row.repo_tags.clone())
-                .collect()
+        What::Subjects => {
+            let mut found = containers(session).await?;
+            found.extend(pods(session, namespaced).await?);
+            found.extend(images(session).await?);
+            found
         }
     };
     found.retain(|candidate| is_plain(candidate));
@@ -158,21 +139,111 @@ async fn candidates(what: What, session: &Session) -> Result<Vec<String>, Error>
     Ok(found)
 }
 
-/// Wraps the generated function: a word that is no flag, after a command that takes objects, is asked for.
+async fn containers(session: &Session) -> Result<Vec<String>, Error> {
+    let reply = session
+        .client()
+        .await?
+        .list_containers(cri::ListContainersRequest::default())
+        .await?;
+    let listing = Listing::<Container>::read(reply.bytes());
+    Ok(listing
+        .rows()
+        .flat_map(|row| [short(&row.id), row.name.clone()])
+        .collect())
+}
+
+async fn pods<const N: usize>(
+    session: &Session,
+    words: impl Fn(&PodSandbox) -> [String; N],
+) -> Result<Vec<String>, Error> {
+    let reply = session
+        .client()
+        .await?
+        .list_pod_sandbox(cri::ListPodSandboxRequest::default())
+        .await?;
+    let listing = Listing::<PodSandbox>::read(reply.bytes());
+    Ok(listing.rows().flat_map(|row| words(row)).collect())
+}
+
+fn namespaced(pod: &PodSandbox) -> [String; 1] {
+    [format!("{}/{}", pod.namespace(), pod.name())]
+}
+
+async fn images(session: &Session) -> Result<Vec<String>, Error> {
+    let reply = session
+        .client()
+        .await?
+        .list_images(cri::ListImagesRequest::default())
+        .await?;
+    let listing = Listing::<Image>::read(reply.bytes());
+    Ok(listing
+        .rows()
+        .flat_map(|row| row.repo_tags.clone())
+        .collect())
+}
+
+/// Which commands take which objects, in the words of `complete`. The three scripts are made from this table.
+const TAKERS: &[(&str, &str)] = &[
+    (
+        "inspect exec attach start stop rm update checkpoint stats",
+        "containers",
+    ),
+    ("inspectp stopp rmp port-forward statsp", "pods"),
+    (
+        "inspecti rmi pull images test-pull where route probe",
+        "images",
+    ),
+    ("logs", "logged"),
+    ("why", "subjects"),
+    ("explain", "codes"),
+];
+
+/// What the scripts add to the functions that clap writes: a word that is no flag, after a command that takes objects,
+/// is asked for. The endpoint that stands on the line already is the one that is asked; a value that is quoted or
+/// expanded is left alone, for nothing here may be evaluated.
+fn live(shell: Shell) -> String {
+    let cases = |arrow: &str, end: &str| -> String {
+        TAKERS
+            .iter()
+            .map(|(commands, what)| {
+                format!(
+                    "            {}{arrow}{what}{end}\n",
+                    commands.replace(' ', "|")
+                )
+            })
+            .collect()
+    };
+    match shell {
+        Shell::Bash => BASH.replace("@CASES@\n", &cases(") what=", " ;;")),
+        Shell::Zsh => ZSH.replace("@CASES@\n", &cases(") what=", " ;;")),
+        Shell::Fish => {
+            let lines: String = TAKERS
+                .iter()
+                .map(|(commands, what)| {
+                    format!(
+                        "complete -c criscope -f -n \"__fish_seen_subcommand_from {commands}\" \
+                         -a \"(__criscope_live {what})\"\n"
+                    )
+                })
+                .collect();
+            format!("{FISH}{lines}")
+        }
+    }
+}
+
 const BASH: &str = r#"
 _criscope_live() {
     _criscope "$@"
-    local word="${COMP_WORDS[COMP_CWORD]}" what="" candidate
+    local word="${COMP_WORDS[COMP_CWORD]}" what="" candidate last="" endpoint=()
     [[ "$word" == -* ]] && return
     for candidate in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ "$last" == -r || "$last" == --runtime-endpoint ]] && [[ "$candidate" != *[^A-Za-z0-9._/:-]* ]] &&
+            endpoint=(-r "$candidate")
+        last="$candidate"
+        [[ -n "$what" ]] && continue
         case "$candidate" in
-            inspect|logs|exec|attach|start|stop|rm|update|checkpoint|stats) what=containers ;;
-            inspectp|stopp|rmp|port-forward|statsp) what=pods ;;
-            inspecti|rmi|pull|images|test-pull|where) what=images ;;
-            explain) what=codes ;;
-            *) continue ;;
+@CASES@
         esac
-        break
     done
     [[ -n "$what" ]] || return
     local offered=("${COMPREPLY[@]}")
@@ -182,37 +253,54 @@ _criscope_live() {
     done
     while IFS= read -r candidate; do
         [[ "$candidate" == "$word"* ]] && COMPREPLY+=("$candidate")
-    done < <("${COMP_WORDS[0]}" complete "$what" 2>/dev/null)
+    done < <("${COMP_WORDS[0]}" "${endpoint[@]}" complete "$what" 2>/dev/null)
     type __ltrim_colon_completions >/dev/null 2>&1 && __ltrim_colon_completions "$word"
 }
 complete -F _criscope_live -o nosort -o bashdefault -o default criscope 2>/dev/null || complete -F _criscope_live criscope
 "#;
 
+/// Where clap's script for zsh registers itself. Ours does it instead: read from `fpath`, the file is the first call, too.
+const ZSH_END: &str = "if [ \"$funcstack[1]\"";
+
+fn last_line_of(script: &[u8], start: &str) -> Option<usize> {
+    String::from_utf8_lossy(script).rfind(start)
+}
+
 const ZSH: &str = r#"
 _criscope_live() {
+    # The function that clap wrote takes the words apart; what was typed is kept first.
+    local -a typed endpoint
+    typed=("${(@)words[2,CURRENT-1]}")
+    local word="${words[CURRENT]}" program="${words[1]}" what="" candidate last=""
     _criscope "$@"
-    local what="" candidate
-    [[ "${words[CURRENT]}" == -* ]] && return
-    for candidate in "${(@)words[2,CURRENT-1]}"; do
+    [[ "$word" == -* ]] && return
+    for candidate in "${(@)typed}"; do
+        [[ "$last" == -r || "$last" == --runtime-endpoint ]] && [[ "$candidate" != *[^A-Za-z0-9._/:-]* ]] &&
+            endpoint=(-r "$candidate")
+        last="$candidate"
+        [[ -n "$what" ]] && continue
         case "$candidate" in
-            inspect|logs|exec|attach|start|stop|rm|update|checkpoint|stats) what=containers ;;
-            inspectp|stopp|rmp|port-forward|statsp) what=pods ;;
-            inspecti|rmi|pull|images|test-pull|where) what=images ;;
-            explain) what=codes ;;
-            *) continue ;;
+@CASES@
         esac
-        break
     done
-    [[ -n "$what" ]] && compadd -- ${(f)"$("${words[1]}" complete "$what" 2>/dev/null)"}
+    [[ -n "$what" ]] && compadd -- ${(f)"$("$program" "${(@)endpoint}" complete "$what" 2>/dev/null)"}
 }
 compdef _criscope_live criscope
+[[ "${funcstack[1]}" == _criscope ]] && _criscope_live "$@"
+true
 "#;
 
 const FISH: &str = r#"
-complete -c criscope -f -n "__fish_seen_subcommand_from inspect logs exec attach start stop rm update checkpoint stats" -a "(criscope complete containers 2>/dev/null)"
-complete -c criscope -f -n "__fish_seen_subcommand_from inspectp stopp rmp port-forward statsp" -a "(criscope complete pods 2>/dev/null)"
-complete -c criscope -f -n "__fish_seen_subcommand_from inspecti rmi pull images test-pull where" -a "(criscope complete images 2>/dev/null)"
-complete -c criscope -f -n "__fish_seen_subcommand_from explain" -a "(criscope complete codes 2>/dev/null)"
+function __criscope_live
+    set -l words (commandline -opc)
+    set -l endpoint
+    for at in (seq 2 (count $words))
+        if contains -- $words[(math $at - 1)] -r --runtime-endpoint; and string match -qr '^[A-Za-z0-9._/:-]+$' -- $words[$at]
+            set endpoint -r $words[$at]
+        end
+    end
+    $words[1] $endpoint complete $argv[1] 2>/dev/null
+end
 "#;
 
 #[cfg(test)]

@@ -190,12 +190,74 @@ fn completion_knows_the_live_node() {
         .outcome();
     assert_eq!((nobody.code, nobody.stdout.as_str()), (0, ""), "{nobody}");
     assert_eq!(nobody.stderr, "", "{nobody}");
-    for shell in ["bash", "zsh", "fish"] {
+}
+
+/// The scripts are run by the shells that they are for; what zsh would offer is caught where it is handed over.
+#[test]
+fn every_shell_offers_what_the_endpoint_on_the_line_has() {
+    let node = demo_node();
+    let endpoint = node.endpoint();
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(
+        env!("CARGO_BIN_EXE_criscope"),
+        directory.path().join("criscope"),
+    )
+    .unwrap();
+    let scripts = [
+        (
+            "bash",
+            format!(
+                "source <(criscope completion bash); COMP_WORDS=(criscope -r {endpoint} inspecti ''); COMP_CWORD=4; \
+                 _criscope_live criscope '' inspecti; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            ),
+        ),
+        (
+            "zsh",
+            format!(
+                "autoload -Uz compinit; compinit -u -D; source <(criscope completion zsh); _criscope() {{ : }}; \
+                 compadd() {{ print -l -- \"$@\" }}; words=(criscope -r {endpoint} inspecti ''); CURRENT=5; \
+                 _criscope_live"
+            ),
+        ),
+        (
+            "fish",
+            format!(
+                "criscope completion fish | source; complete -C 'criscope -r {endpoint} inspecti '"
+            ),
+        ),
+    ];
+    for (shell, script) in scripts {
+        let plain: &[&str] = match shell {
+            "bash" => &["--norc"],
+            "zsh" => &["-f"],
+            _ => &["--no-config"],
+        };
+        let output = std::process::Command::new(shell)
+            .args(plain)
+            .args(["-c", &script])
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin", directory.path().display()),
+            )
+            .env("HOME", directory.path())
+            .env("CONTAINER_RUNTIME_ENDPOINT", "unix:///nosuch.sock")
+            .output();
+        let output = match output {
+            Ok(output) => output,
+            // bash is everywhere; in CI the others are, too.
+            Err(error) if shell != "bash" && std::env::var_os("CI").is_none() => {
+                eprintln!("NOT TRIED: completion in {shell}, which is not installed: {error}");
+                continue;
+            }
+            Err(error) => panic!("{shell} is needed for this test: {error}"),
+        };
+        let offered = String::from_utf8_lossy(&output.stdout);
         assert!(
-            criscope(["completion", shell])
-                .stdout()
-                .contains("criscope"),
-            "{shell}"
+            offered
+                .lines()
+                .any(|line| line == "registry.k8s.io/pause:3.8"),
+            "{shell}: {offered}{}",
+            String::from_utf8_lossy(&output.stderr)
         );
     }
 }
