@@ -35,6 +35,7 @@ mod storage;
 pub mod subject;
 mod told;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use crate::facts::{Facts, Gap};
@@ -186,21 +187,28 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
         .filter(|check| scope.includes(check))
         .map(|check| (check, notes(check, &case)))
         .collect();
-    order::silence(&mut judged);
-    let mut summary = Summary::default();
     let mut waived = Waived::default();
-    let mut findings = Vec::new();
-    for (check, mut notes) in judged {
-        for note in &mut notes {
-            scope.cap(check, note);
+    // What the site and the user make of it, the user last. A failure that is still told, were it as a warning, silences
+    // what comes of it; one that was set aside does not.
+    let mut failed = BTreeSet::new();
+    let mut aside = Vec::new();
+    for (check, notes) in &mut judged {
+        let fails = |notes: &[Note]| notes.iter().any(|note| note.status == Status::Fail);
+        let failed_before = fails(notes);
+        let policy = scope.policy.as_ref();
+        let set_aside = policy.and_then(|policy| policy.apply(check, notes, &facts.taken_at));
+        notes.iter_mut().for_each(|note| scope.cap(check, note));
+        if (failed_before || fails(notes)) && notes.iter().any(|note| note.status.is_problem()) {
+            failed.insert(check.code);
         }
-        let aside = scope
-            .policy
-            .as_ref()
-            .and_then(|policy| policy.apply(check, &mut notes, &facts.taken_at));
-        if let Some(ends_in) = aside {
+        aside.push(set_aside.map(|ends_in| waived.add(ends_in)).is_some());
+    }
+    order::silence(&mut judged, &failed);
+    let mut summary = Summary::default();
+    let mut findings = Vec::new();
+    for ((check, notes), aside) in judged.into_iter().zip(aside) {
+        if aside {
             summary.waived += 1;
-            waived.add(ends_in);
         } else {
             let worst = notes.iter().map(|note| note.status).max();
             summary.add(worst.unwrap_or(Status::Pass));

@@ -18,6 +18,7 @@ use crate::command::session::Session;
 use crate::command::{self, Command};
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Exit};
+use crate::files;
 use crate::render::output::Output;
 use crate::settings::{Flags, Settings};
 use crate::spans::Trace;
@@ -316,19 +317,10 @@ async fn interrupted() -> Result<Exit, Error> {
 
 /// The text of a configuration file; files of more than a megabyte are none.
 fn read(path: &Path) -> io::Result<Option<String>> {
-    const LIMIT: u64 = 1024 * 1024;
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-        Ok(metadata) if metadata.len() > LIMIT => {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "more than a megabyte",
-            ));
-        }
-        Ok(_) => {}
+    match files::read::text(path, 1 << 20) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
-    std::fs::read_to_string(path).map(Some)
 }
 
 /// Shows help, the version, or what is wrong with the command line.

@@ -22,6 +22,7 @@ use http::uri::PathAndQuery;
 use crate::cri;
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect::{self, Connection};
+use crate::secret::cover::addresses;
 use crate::spans::Trace;
 use crate::wire;
 
@@ -329,7 +330,15 @@ impl Client {
                 Ok(Reply::new(bytes))
             }
             Err(failure) => {
-                tracing::debug!(rpc = rpc.name, api = api.name(), %failure, ?took, "no answer");
+                // A registry's address in the runtime's words may hold a password.
+                let failure_text = addresses(&failure.to_string()).into_owned();
+                tracing::debug!(
+                    rpc = rpc.name,
+                    api = api.name(),
+                    failure = failure_text,
+                    ?took,
+                    "no answer"
+                );
                 Err(Error::from_failure(
                     rpc.name,
                     &service.endpoint,
@@ -384,7 +393,7 @@ impl Span<'_> {
         if let (Some((trace, call)), Some(path)) = (self.call, self.path) {
             let (code, message) = match failure {
                 None => (tonic::Code::Ok, String::new()),
-                Some(failure) => (failure.code(), failure.to_string()),
+                Some(failure) => (failure.code(), addresses(&failure.to_string()).into_owned()),
             };
             trace.end(call, path.path(), code.into(), &message);
         }

@@ -46,6 +46,21 @@ impl Exit {
             Exit::Remote(code) | Exit::Plugin(code) => code,
         }
     }
+
+    /// The worse of two outcomes: a failure beats what could not be determined, and that beats success.
+    #[must_use]
+    pub fn or_worse(self, other: Exit) -> Exit {
+        let badness = |exit: Exit| match exit {
+            Exit::Success => 0,
+            Exit::Undetermined => 1,
+            _ => 2,
+        };
+        if badness(other) > badness(self) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 impl From<Exit> for process::ExitCode {
@@ -63,6 +78,7 @@ pub struct Error {
     candidates: Vec<String>,
     hints: Vec<String>,
     closed_pipe: bool,
+    about_endpoint: bool,
     /// What a runtime said, as we tell it and as crictl does.
     said: Option<Box<(String, String)>>,
 }
@@ -91,6 +107,7 @@ impl Error {
             candidates: Vec::new(),
             hints: Vec::new(),
             closed_pipe: false,
+            about_endpoint: false,
             said: None,
         }
     }
@@ -151,6 +168,11 @@ impl Error {
     /// Whether nobody reads stdout any more, which is no error: `criscope ps | head -1`.
     pub fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
+    }
+
+    /// Whether the endpoint did not answer as a runtime does, so that looking at it may tell more.
+    pub fn is_about_endpoint(&self) -> bool {
+        self.about_endpoint
     }
 
     /// How the process ends because of it.
@@ -259,6 +281,7 @@ impl From<client::Error> for Error {
             client::Error::Decode { .. } | client::Error::Malformed { .. } => Exit::Undetermined,
         };
         let mut made = Self::with_exit(exit, &error);
+        made.about_endpoint = exit == Exit::Undetermined;
         made.said = error
             .in_grpc_words()
             .map(|theirs| Box::new((error.to_string(), theirs)));
@@ -351,5 +374,18 @@ fn hint_of(error: &client::Error) -> Option<String> {
             Some("`criscope endpoints` tells what listens there".to_owned())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_outcome_decides() {
+        use Exit::{Failure, Success, Undetermined};
+        assert_eq!(Success.or_worse(Undetermined), Undetermined);
+        assert_eq!(Undetermined.or_worse(Failure), Failure);
+        assert_eq!(Failure.or_worse(Success), Failure);
     }
 }

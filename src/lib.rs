@@ -11,6 +11,7 @@ pub mod error;
 pub mod facts;
 #[cfg(feature = "demo")]
 pub mod fake;
+pub mod files;
 pub mod model;
 pub mod probe;
 pub mod registry;

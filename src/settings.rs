@@ -33,6 +33,9 @@ pub mod env {
 /// Where the configuration file is looked for.
 pub const DEFAULT_FILE: &str = "/etc/crictl.yaml";
 
+/// The longest wait: it can be added to any time.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// The deadline of connecting and of ordinary calls.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -264,8 +267,10 @@ impl Settings {
             image_endpoint = None;
         }
         let chosen = match (flags.timeout, file.timeout) {
-            (Some(timeout), _) if !timeout.is_zero() => Some(timeout),
-            (_, Some(seconds)) if seconds > 0 => Some(Duration::from_secs(seconds.unsigned_abs())),
+            (Some(timeout), _) if !timeout.is_zero() => Some(timeout.min(LONGEST)),
+            (_, Some(seconds)) if seconds > 0 => {
+                Some(Duration::from_secs(seconds.unsigned_abs()).min(LONGEST))
+            }
             _ => None,
         };
         let timeout = chosen.unwrap_or(DEFAULT_TIMEOUT);

@@ -165,6 +165,16 @@ impl Status {
     pub fn is_problem(self) -> bool {
         matches!(self, Self::Warn | Self::Fail)
     }
+
+    /// A problem no worse than `most`. What could not be found out stays so: not having seen is not having passed.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        if self.is_problem() {
+            self.min(most)
+        } else {
+            self
+        }
+    }
 }
 
 /// A change of one line in a file.
@@ -360,9 +370,14 @@ impl Report {
 
     /// Whether something that matters (critical or high) could not be found out.
     pub fn is_blind(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.status == Status::Unknown && finding.severity <= Severity::High)
+        self.blind_spots().next().is_some()
+    }
+
+    /// What matters (critical or high) and could not be found out.
+    pub fn blind_spots(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| {
+            finding.status == Status::Unknown && finding.severity <= Severity::High
+        })
     }
 
     /// Leaves out what passed and what does not concern this node; the sum still counts it.

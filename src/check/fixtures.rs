@@ -80,7 +80,7 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
 }
 
 /// The fixture of a check.
-fn fixture(code: &str) -> &'static Fixture {
+pub fn fixture(code: &str) -> &'static Fixture {
     fixtures().find(|fixture| fixture.code == code).unwrap()
 }
 

@@ -7,19 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::finding::{Evidence, Finding, Note, Severity, Status};
 use super::{Check, find};
 
-/// Replaces what a check has to say, if something that failed makes it pointless. What passed stays.
-pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)]) {
-    let failed: BTreeSet<&str> = judged
-        .iter()
-        .filter(|(_, notes)| notes.iter().any(|note| note.status == Status::Fail))
-        .map(|(check, _)| check.code)
-        .collect();
+/// Replaces what a check has to say, if something in `failed` makes it pointless. What passed stays.
+pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)], failed: &BTreeSet<&str>) {
     explain(judged);
     for (check, notes) in judged.iter_mut() {
         if notes.iter().all(|note| note.status == Status::Pass) {
             continue;
         }
-        if let Some(cause) = silencer(check, &failed, &mut BTreeSet::new()) {
+        if let Some(cause) = silencer(check, failed, &mut BTreeSet::new()) {
             *notes = vec![Note::new(
                 Status::Skip,
                 format!("nothing to be said while `{cause}` fails"),

@@ -171,7 +171,13 @@ impl Policy {
     /// # Errors
     /// [`Error`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let policy: Self = toml::from_str(text).map_err(|error| Error::Toml(error.to_string()))?;
+        let policy: Self = toml::from_str(text).map_err(|error| {
+            // The place and the reason, not the line: what was named may not be a policy at all.
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = text.as_bytes().get(..at).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            Error::Toml(format!("line {line}: {}", error.message().trim_end()))
+        })?;
         let reasons = policy
             .waive
             .iter()
@@ -231,8 +237,8 @@ impl Policy {
         }
         for rule in &self.severity {
             if fits(&rule.check) && rule.until.holds(today) {
-                for note in notes.iter_mut().filter(|note| note.status > rule.most) {
-                    note.status = rule.most;
+                for note in notes.iter_mut() {
+                    note.status = note.status.at_most(rule.most);
                 }
             }
         }
@@ -339,7 +345,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::node;
+    use super::super::fixtures::{fixture, node};
     use super::super::{Profile, Report, Scope, examine};
     use super::*;
     use crate::facts::Fact;
@@ -390,6 +396,61 @@ mod tests {
         let over = rule("2026-08-22");
         assert_eq!((over.worst(), over.summary.waived), (Status::Fail, 0));
         assert_eq!(rule("never").waived.ends_in, None);
+    }
+
+    #[test]
+    fn what_could_not_be_seen_cannot_be_capped() {
+        let facts = node(|facts| facts.cri.status = Fact::unknown("not asked"));
+        let mut scope = Scope::of(Profile::Health);
+        scope
+            .caps
+            .insert("cri-runtime-ready".to_owned(), Status::Pass);
+        scope.policy = Some(
+            Policy::parse(
+                "[[severity]]\ncheck = \"cri\"\nmost = \"pass\"\nreason = \"x\"\nuntil = \"never\"\n",
+            )
+            .unwrap(),
+        );
+        let blind = examine(&facts, &scope);
+        assert_eq!(status(&blind, "cri-runtime-ready"), Status::Unknown);
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word() {
+        let facts = node(|_| ());
+        let mut scope = Scope::of(Profile::Health);
+        scope.all = true;
+        let threshold = "[[threshold]]\ncheck = \"endpoint-latency\"\nwarn = 0\nfail = 0\nreason = \"x\"\nuntil = \"never\"\n";
+        scope.policy = Some(Policy::parse(threshold).unwrap());
+        let strict = examine(&facts, &scope);
+        assert_eq!(status(&strict, "endpoint-latency"), Status::Fail);
+        scope
+            .caps
+            .insert("endpoint-latency".to_owned(), Status::Warn);
+        let capped = examine(&facts, &scope);
+        assert_eq!(status(&capped, "endpoint-latency"), Status::Warn);
+    }
+
+    #[test]
+    fn a_waived_cause_does_not_hide_what_comes_of_it() {
+        let (cause, consequence) = ("cri-plugin-loaded", "cri-runtime-ready");
+        let facts = node(|facts| {
+            (fixture("cri-plugin-loaded").bad)(facts);
+            facts.cri.status = Fact::unknown("not asked");
+        });
+        let judge = |policy: &str| {
+            let mut scope = Scope::of(Profile::Health);
+            scope.all = true;
+            scope.policy = Some(Policy::parse(policy).unwrap());
+            examine(&facts, &scope)
+        };
+        let plain = judge("");
+        assert_eq!(status(&plain, cause), Status::Fail);
+        assert_eq!(status(&plain, consequence), Status::Skip);
+        let waived = judge(&format!(
+            "[[waive]]\ncheck = \"{cause}\"\nreason = \"x\"\nuntil = \"never\"\n"
+        ));
+        assert_eq!(status(&waived, consequence), Status::Unknown);
     }
 
     #[test]

@@ -103,10 +103,8 @@ impl Scope {
 
     /// Lowers the status of a note to what is allowed for its check.
     pub(super) fn cap(&self, check: &Check, note: &mut Note) {
-        if let Some(&most) = self.caps.get(check.code)
-            && note.status > most
-        {
-            note.status = most;
+        if let Some(&most) = self.caps.get(check.code) {
+            note.status = note.status.at_most(most);
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Status;
 use super::finding::Report;
-use super::{Severity, Status};
 
 /// The state of a service, in the words of monitoring systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,20 +83,6 @@ impl Report {
         }
     }
 
-    /// What decides about the state and is worth naming: problems, and where there is none, what could not be seen.
-    pub fn reasons(&self) -> Vec<&super::Finding> {
-        let problems: Vec<_> = self.problems().collect();
-        if !problems.is_empty() {
-            return problems;
-        }
-        self.findings
-            .iter()
-            .filter(|finding| {
-                finding.status == Status::Unknown && finding.severity <= Severity::High
-            })
-            .collect()
-    }
-
     /// The findings of each check, worst status first within a check, checks in the order of their codes.
     pub fn by_check(&self) -> Vec<(&super::Code, Vec<&super::Finding>)> {
         let mut checks: std::collections::BTreeMap<_, Vec<_>> = std::collections::BTreeMap::new();
@@ -152,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(report.state(unseen, false), expected);
         }
-        assert!(!report.reasons().is_empty());
+        assert!(report.blind_spots().next().is_some());
     }
 
     #[test]

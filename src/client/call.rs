@@ -28,7 +28,7 @@ const AGENT: HeaderValue =
 
 /// The largest answer that is kept whole. Verbose ones have a few megabytes, and what may be a long list is better read
 /// by its elements; CRI-O does not send more than 80 MiB, containerd no more than 16.
-const LARGEST: usize = 256 * 1024 * 1024;
+pub(super) const LARGEST: usize = 256 * 1024 * 1024;
 
 /// Why a call did not come to a good end.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::Error;
+use super::call::LARGEST;
 use crate::cri::containerd::services::containers::v1 as containers;
 use crate::cri::containerd::services::content::v1 as content;
 use crate::cri::containerd::services::images::v1 as images;
@@ -96,7 +97,7 @@ impl Containerd {
     pub async fn images(&self, namespace: &str) -> Result<Vec<images::Image>, Error> {
         let mut client =
             images::images_client::ImagesClient::with_origin(self.connection.clone(), origin())
-                .max_decoding_message_size(usize::MAX);
+                .max_decoding_message_size(LARGEST);
         let call = client.list(within(namespace, images::ListImagesRequest::default()));
         Ok(self.answer("Images.List", call).await?.images)
     }
@@ -127,7 +128,7 @@ impl Containerd {
             self.connection.clone(),
             origin(),
         )
-        .max_decoding_message_size(usize::MAX);
+        .max_decoding_message_size(LARGEST);
         let call = client.list(within(
             namespace,
             containers::ListContainersRequest::default(),

@@ -217,33 +217,3 @@ impl Session {
         Ok(self.output.data(text.as_bytes())?)
     }
 }
-
-impl Exit {
-    /// The worse of two outcomes: a failure beats what could not be determined, and that beats success.
-    #[must_use]
-    pub fn or_worse(self, other: Exit) -> Exit {
-        let badness = |exit: Exit| match exit {
-            Exit::Success => 0,
-            Exit::Undetermined => 1,
-            _ => 2,
-        };
-        if badness(other) > badness(self) {
-            other
-        } else {
-            self
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_outcome_decides() {
-        use Exit::{Failure, Success, Undetermined};
-        assert_eq!(Success.or_worse(Undetermined), Undetermined);
-        assert_eq!(Undetermined.or_worse(Failure), Failure);
-        assert_eq!(Failure.or_worse(Success), Failure);
-    }
-}

@@ -269,11 +269,22 @@ pub struct Watch {
     pub interval: Duration,
 }
 
-/// A duration as Go writes it (`1m30s`, `500ms`), or plain seconds.
+/// Nobody waits longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A duration as Go writes it (`1m30s`, `500ms`), or plain seconds; a year at most, so that it can be added to any time.
 ///
 /// # Errors
 /// A sentence that shows the right form.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration = any_duration(text)?;
+    if duration > LONGEST {
+        return Err(format!("`{text}` is longer than a year"));
+    }
+    Ok(duration)
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration; write it as `2s`, `500ms` or `1m30s`");
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());

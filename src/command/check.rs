@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use super::args::duration;
-use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
+use super::examine::{self, LookArgs, ReportFormat, ScopeArgs, VerdictArgs};
 use super::history::HistoryArgs;
 use super::keep::{self, Keep, Lock};
 use super::session::Session;
@@ -21,6 +21,8 @@ use crate::check::state::Unseen;
 use crate::check::{self, Profile, Report, Scope, Summary};
 use crate::error::{Error, Exit};
 use crate::facts::{Fact, Facts};
+use crate::files::read;
+use crate::files::replace::{Mode, replace};
 use crate::probe::node::Depth;
 use crate::render::human;
 use crate::render::report::{Situation, npd};
@@ -127,7 +129,7 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
     }
     let mut scope = args.scope.scope(Profile::Health);
     let all = std::mem::replace(&mut scope.all, true);
-    scope.policy = args.scope.policy(&args.look, session)?;
+    scope.policy = args.scope.policy(&args.look, session).await?;
     let found = args.found(session, &scope).await?;
     let mut report = found.report;
     if !all && !args.verdict.output.needs_all() {
@@ -149,8 +151,9 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
         session,
     )?;
     match &args.output_file {
-        Some(path) => keep::atomically(path, &shown, 0o644).map_err(|error| {
-            Error::failure(format!("cannot write `{}`", path.display())).because(&error)
+        // A timer must be able to tell this from a node where something fails.
+        Some(path) => replace(path, &shown, Mode::New(0o644)).map_err(|error| {
+            Error::usage(format!("cannot write `{}`", path.display())).because(&error)
         })?,
         None => session.output.data(&shown)?,
     }
@@ -179,9 +182,16 @@ impl Check {
         })
     }
 
+    /// Whether a verdict alone is not enough: facts are to be kept, or the calls counted.
+    fn wants_facts(&self) -> bool {
+        self.look.save_facts.is_some()
+            || self.history.is_wanted()
+            || self.verdict.output == ReportFormat::Prometheus
+    }
+
     async fn found(&self, session: &Session, scope: &Scope) -> Result<Found, Error> {
         if let Some(path) = &self.from_report {
-            return self.read_report(path, scope);
+            return self.read_report(path, scope).await;
         }
         let until = Instant::now() + self.limit();
         if self.look.facts.is_some() {
@@ -190,14 +200,14 @@ impl Check {
         let Some(keep) = self.keep(session)? else {
             return self.look_now(session, scope, until).await;
         };
-        let last = keep.file(&format!("last-{:016x}.json", self.question(session, scope)));
+        let last = keep.last(self.question(session, scope));
         let busy = |error: std::io::Error| {
             Error::undetermined("cannot lock against other runs").because(&error)
         };
         let _lock: Lock = match keep.try_lock().map_err(busy)? {
             Some(lock) => lock,
             None => {
-                if let Some(found) = self.last(&last) {
+                if let Some(found) = self.last(&last).filter(|_| !self.wants_facts()) {
                     return Ok(found);
                 }
                 let waiting = {
@@ -216,7 +226,7 @@ impl Check {
                     }
                 };
                 // The other run may have answered the same question.
-                if let Some(found) = self.last(&last) {
+                if let Some(found) = self.last(&last).filter(|_| !self.wants_facts()) {
                     return Ok(found);
                 }
                 lock
@@ -225,10 +235,11 @@ impl Check {
         let found = self.look_now(session, scope, until).await?;
         // A report that cannot be kept is only missing to a second caller.
         if let Ok(text) = serde_json::to_vec(&found.report)
-            && let Err(error) = keep::atomically(&last, &text, 0o600)
+            && let Err(error) = replace(&last, &text, Mode::Always(0o600))
         {
             tracing::debug!(%error, path = %last.display(), "the report was not kept");
         }
+        keep.forget();
         Ok(found)
     }
 
@@ -245,7 +256,7 @@ impl Check {
         let looking = self.look.facts(session, self.depth(), limit);
         let mut facts = match tokio::time::timeout_at(until, looking).await {
             Ok(facts) => facts?,
-            Err(_) => unseen(left),
+            Err(_) => unseen(left, self.limit().saturating_sub(left)),
         };
         examine::expect(&mut facts, scope);
         let report = check::examine(&facts, scope);
@@ -298,7 +309,8 @@ impl Check {
 
     /// What an earlier run found, if it is not too old.
     fn last(&self, path: &Path) -> Option<Found> {
-        let report: Report = serde_json::from_slice(&keep::read(path).ok()?).ok()?;
+        let report: Report =
+            serde_json::from_slice(&read::bytes(path, keep::LARGEST).ok()?).ok()?;
         let age = age(&report).ok()?;
         if age > self.max_age {
             return None;
@@ -314,11 +326,13 @@ impl Check {
         })
     }
 
-    fn read_report(&self, path: &Path, scope: &Scope) -> Result<Found, Error> {
-        let text = keep::read(path).map_err(|error| {
-            Error::undetermined(format!("cannot read the report in `{}`", path.display()))
-                .because(&error)
-        })?;
+    async fn read_report(&self, path: &Path, scope: &Scope) -> Result<Found, Error> {
+        let text = read::bytes_aside(path, keep::LARGEST)
+            .await
+            .map_err(|error| {
+                Error::undetermined(format!("cannot read the report in `{}`", path.display()))
+                    .because(&error)
+            })?;
         let mut report: Report = serde_json::from_slice(&text).map_err(|error| {
             Error::undetermined(format!("`{}` holds no report", path.display()))
                 .because(&error)
@@ -346,12 +360,20 @@ impl Check {
     }
 }
 
-/// Facts about a node that nobody could look at in time.
-fn unseen(limit: Duration) -> Facts {
-    let reason = format!(
-        "not seen within {:.1} s: something blocks in the kernel, or there is no CPU time",
-        limit.as_secs_f64()
-    );
+/// Facts about a node that nobody could look at in the time that was left, after waiting for another run.
+fn unseen(left: Duration, waited: Duration) -> Facts {
+    let reason = if waited > left {
+        format!(
+            "not seen within {:.1} s: another check of this node took the {:.1} s before",
+            left.as_secs_f64(),
+            waited.as_secs_f64()
+        )
+    } else {
+        format!(
+            "not seen within {:.1} s: something blocks in the kernel, or there is no CPU time",
+            left.as_secs_f64()
+        )
+    };
     let mut facts = Facts {
         taken_at: jiff::Timestamp::now().to_string(),
         ..Facts::default()
@@ -399,7 +421,7 @@ fn narrow(report: &mut Report, scope: &Scope) {
     });
     for finding in &mut report.findings {
         if let Some(most) = scope.caps.get(finding.code.as_str()) {
-            finding.status = finding.status.min(*most);
+            finding.status = finding.status.at_most(*most);
         }
     }
     let mut summary = Summary {

@@ -10,6 +10,7 @@ use crate::check::compare::compare;
 use crate::check::{self, Profile, Report, Scope};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
+use crate::files::read;
 use crate::render::report::comparison;
 use crate::render::structured;
 
@@ -61,7 +62,7 @@ enum Format {
 pub async fn run(args: &Compare, session: &Session) -> Result<Exit, Error> {
     let mut reports = Vec::new();
     for path in files(&args.paths)? {
-        reports.push(report(&path)?);
+        reports.push(report(&path).await?);
     }
     if reports.len() < 2 {
         return Err(Error::usage("one report has nothing to be compared with"));
@@ -109,10 +110,12 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// A report; facts are judged.
-fn report(path: &Path) -> Result<Report, Error> {
-    let text = keep::read(path).map_err(|error| {
-        Error::usage(format!("cannot read `{}`", path.display())).because(&error)
-    })?;
+async fn report(path: &Path) -> Result<Report, Error> {
+    let text = read::bytes_aside(path, keep::LARGEST)
+        .await
+        .map_err(|error| {
+            Error::usage(format!("cannot read `{}`", path.display())).because(&error)
+        })?;
     let wrong = |error: serde_json::Error| {
         Error::usage(format!(
             "`{}` is neither a report nor facts",

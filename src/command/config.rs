@@ -3,10 +3,9 @@
 //! Comments, quotes, the order and unknown keys stay, the file is replaced as a whole or not at all. In crictl's place
 //! it is written as crictl does: every key, no blank lines.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -15,6 +14,8 @@ use super::act::Rehearsal;
 use super::args::{DocumentFormat, TemplateText};
 use super::session::Session;
 use crate::error::{Error, Exit};
+use crate::files::read;
+use crate::files::replace::{Mode, replace};
 use crate::render::{list, sanitize};
 use crate::settings::file::{Document, Key, Layout};
 
@@ -180,71 +181,18 @@ fn typed(key: Key, text: &str) -> Value {
 
 /// The text of the file; `None` if it is not there.
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    const LIMIT: u64 = 1024 * 1024;
-    let failed = |error: io::Error| {
-        Error::failure(format!("cannot read `{}`", path.display())).because(&error)
-    };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.len() > LIMIT => {
-            return Err(failed(io::ErrorKind::FileTooLarge.into()));
-        }
-        Ok(_) => {}
-    }
-    fs::read_to_string(path).map(Some).map_err(failed)
-}
-
-/// Replaces the file as a whole: whoever reads it meanwhile sees the old one or the new one.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    // A link stays one: what it points to is replaced.
-    let path = match fs::canonicalize(path) {
-        Ok(path) => path,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(error),
-    };
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    fs::create_dir_all(&directory)?;
-    let before = fs::metadata(&path).ok();
-    if before.as_ref().is_some_and(|before| !before.is_file()) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = directory.join(format!(".{name}.{}", std::process::id()));
-    let written = draw_up(&draft, text, before.as_ref()).and_then(|()| fs::rename(&draft, &path));
-    match written {
-        // A single file that is mounted into a container cannot be replaced, only overwritten.
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            fs::remove_file(&draft)?;
-            fs::write(&path, text)
-        }
+    match read::text(path, 1 << 20) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
-            // Whether it could be made at all is in the error.
-            let _ = fs::remove_file(&draft);
-            Err(error)
+            Err(Error::failure(format!("cannot read `{}`", path.display())).because(&error))
         }
-        Ok(()) => Ok(()),
     }
 }
 
-fn draw_up(draft: &Path, text: &str, before: Option<&fs::Metadata>) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(MODE)
-        .open(draft)?;
-    if let Some(before) = before {
-        file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o7777))?;
-        // Only root may give a file away; to others it belongs already.
-        let _ = chown(draft, Some(before.uid()), Some(before.gid()));
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
     }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    replace(path, text.as_bytes(), Mode::New(MODE))
 }

@@ -75,7 +75,7 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         return Ok(Exit::Success);
     }
     scope.all |= args.verdict.output.needs_all();
-    scope.policy = args.scope.policy(&args.look, session)?;
+    scope.policy = args.scope.policy(&args.look, session).await?;
     let depth = if args.deep {
         Depth::Deep
     } else {

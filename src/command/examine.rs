@@ -1,8 +1,6 @@
 //! The fourth shape of command: look at a node, judge the facts, show the report. Flags and plumbing that `doctor`,
 //! `check`, `why` and `preflight` share.
 
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +15,9 @@ use crate::check::{Profile, Report, Scope, Status};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::facts::cri::Call;
+use crate::files::read;
+use crate::files::replace::{Mode, replace};
+use crate::probe::host_files;
 use crate::probe::node::{self, Depth, Look};
 use crate::registry::RuntimeId;
 use crate::render::report::text::{self, Layout};
@@ -73,7 +74,7 @@ pub fn of_files(text: &str) -> Result<ReportFormat, String> {
 }
 
 /// Where a site's policy is, below the root of the host.
-const POLICY: &str = "etc/criscope/policy.toml";
+const POLICY: &str = "/etc/criscope/policy.toml";
 
 /// Flags that choose checks and what becomes of their verdicts.
 #[derive(Debug, Args)]
@@ -116,25 +117,36 @@ impl ScopeArgs {
     ///
     /// # Errors
     /// It cannot be read, or is none.
-    pub fn policy(&self, look: &LookArgs, session: &Session) -> Result<Option<Policy>, Error> {
-        let (path, named) = match &self.policy {
-            Some(path) => (path.clone(), true),
+    pub async fn policy(
+        &self,
+        look: &LookArgs,
+        session: &Session,
+    ) -> Result<Option<Policy>, Error> {
+        let (path, read) = match &self.policy {
+            Some(path) => (
+                path.clone(),
+                read::bytes_aside(path, host_files::MAX_FILE)
+                    .await
+                    .map(Some),
+            ),
             None => {
-                let root = look.host_root.clone().or_else(|| session.host_root.clone());
-                let root = root.unwrap_or_else(|| PathBuf::from("/"));
-                (root.join(POLICY), false)
+                let root = look.host_root.as_ref().or(session.host_root.as_ref());
+                let root = root.map_or(Path::new("/"), PathBuf::as_path);
+                // The examined node's own: no link of it leads to ours, and a pipe is not waited for.
+                let read = host_files::read_bytes(root, Path::new(POLICY), host_files::MAX_FILE);
+                let read = match read {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    read => read.map(Some),
+                };
+                (root.join(POLICY.trim_start_matches('/')), read)
             }
         };
         let wrong = |error: &(dyn std::error::Error + 'static)| {
             Error::usage(format!("the policy in `{}` cannot be used", path.display()))
                 .because(error)
         };
-        let text = match keep::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
-                return Ok(None);
-            }
-            Err(error) => return Err(wrong(&error)),
+        let Some(text) = read.map_err(|error| wrong(&error))? else {
+            return Ok(None);
         };
         let policy =
             Policy::parse(&String::from_utf8_lossy(&text)).map_err(|error| wrong(&error))?;
@@ -185,10 +197,12 @@ impl LookArgs {
         limit: Duration,
     ) -> Result<Facts, Error> {
         if let Some(path) = &self.facts {
-            let text = std::fs::read(path).map_err(|error| {
-                Error::usage(format!("cannot read the facts in `{}`", path.display()))
-                    .because(&error)
-            })?;
+            let text = read::bytes_aside(path, keep::LARGEST)
+                .await
+                .map_err(|error| {
+                    Error::usage(format!("cannot read the facts in `{}`", path.display()))
+                        .because(&error)
+                })?;
             let mut facts: Facts = serde_json::from_slice(&text).map_err(|error| {
                 Error::usage(format!("`{}` holds no facts", path.display()))
                     .because(&error)
@@ -232,28 +246,14 @@ impl LookArgs {
             let text = serde_json::to_vec_pretty(facts).map_err(|error| {
                 Error::failure("the facts cannot be written as JSON").because(&error)
             })?;
-            write_private(path, &text).map_err(|error| {
+            // What was seen of a node is not for everybody, even with its secrets covered.
+            replace(path, &text, Mode::Always(0o600)).map_err(|error| {
                 Error::failure(format!("cannot write the facts to `{}`", path.display()))
                     .because(&error)
             })?;
         }
         Ok(())
     }
-}
-
-/// Writes a file that only its owner may read: what was seen of a node is not for everybody, even with its secrets
-/// covered. A file that exists already becomes private, too.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    }
-    file.write_all(bytes)
 }
 
 /// Brings what the policy expects into the facts.
@@ -388,8 +388,8 @@ pub fn concluded(report: &Report, format: ReportFormat, situation: &Situation<'_
     let state = situation.state(report);
     match format {
         ReportFormat::Nagios => Exit::Plugin(state.nagios()),
-        ReportFormat::Npd => Exit::Plugin(state.npd()),
-        _ => match state {
+        ReportFormat::Npd => Exit::Plugin(situation.conclusion(report).npd()),
+        _ => match situation.conclusion(report) {
             State::Critical => Exit::Failure,
             State::Unknown => Exit::Undetermined,
             State::Ok | State::Warning => Exit::Success,

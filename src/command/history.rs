@@ -9,6 +9,8 @@ use super::keep;
 use crate::check::{Report, Status};
 use crate::error::Error;
 use crate::facts::Facts;
+use crate::files::read;
+use crate::files::replace::{Mode, replace};
 
 /// Flags of whatever examines a node again and again.
 #[derive(Debug, Args)]
@@ -22,6 +24,11 @@ pub struct HistoryArgs {
 }
 
 impl HistoryArgs {
+    /// Whether facts are to be kept.
+    pub fn is_wanted(&self) -> bool {
+        self.history.is_some()
+    }
+
     /// Keeps the facts, if that is wanted and the verdicts have changed.
     ///
     /// # Errors
@@ -44,7 +51,7 @@ fn store(directory: &Path, keep: usize, facts: &Facts, report: &Report) -> io::R
     std::fs::create_dir_all(directory)?;
     let verdicts = verdicts(report);
     let last = directory.join(VERDICTS);
-    match keep::read(&last) {
+    match read::bytes(&last, keep::LARGEST) {
         Ok(known) if known == verdicts.as_bytes() => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -55,8 +62,12 @@ fn store(directory: &Path, keep: usize, facts: &Facts, report: &Report) -> io::R
         .filter(|c| c.is_ascii_alphanumeric())
         .collect();
     let text = serde_json::to_vec(facts)?;
-    keep::atomically(&directory.join(format!("facts-{time}.json")), &text, 0o600)?;
-    keep::atomically(&last, verdicts.as_bytes(), 0o600)?;
+    replace(
+        &directory.join(format!("facts-{time}.json")),
+        &text,
+        Mode::Always(0o600),
+    )?;
+    replace(&last, verdicts.as_bytes(), Mode::Always(0o600))?;
     prune(directory, keep)
 }
 

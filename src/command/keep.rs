@@ -1,71 +1,21 @@
-//! Files that others read: written whole or not at all, and at most one run at a time.
+//! At most one run at a time, and what the last one found.
 //!
 //! The lock is `flock` on a file in a directory that only the user can write (`/run/criscope` for root), so it is gone
 //! with the process that held it, whatever became of that.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Reports are small; what is larger is none.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// Reports and facts are small, in bytes; what is larger is none.
+pub const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Writes a file beside its place and puts it there in one step.
-///
-/// # Errors
-/// What the file system says; the old file is still there then.
-pub fn atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-    // In the same directory, or it could not be renamed; hidden, so that collectors do not read it.
-    let beside = path.with_file_name(format!(
-        ".{}.{}.tmp",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
-    let written = (|| {
-        // Left over by a process that had the same id and was killed.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
-        // The mask of the process may have taken bits away that readers need.
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-/// Reads a file that is not too large.
-///
-/// # Errors
-/// What the file system says.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() > LARGEST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "more than 64 MB",
-        ));
-    }
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(file, LARGEST), &mut bytes)?;
-    Ok(bytes)
-}
+/// How long the report of a question that nobody asks any more is kept.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A directory for the lock and for what the last runs found.
 #[derive(Debug, Clone)]
@@ -144,9 +94,28 @@ impl Keep {
             .open(self.directory.join("check.lock"))
     }
 
-    /// A file of this directory.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    /// Where the last report about a question is.
+    pub fn last(&self, question: u64) -> PathBuf {
+        self.directory.join(format!("last-{question:016x}.json"))
+    }
+
+    /// Removes reports that nobody has renewed for a day: every set of flags is a question of its own.
+    pub fn forget(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let old = |entry: &fs::DirEntry| {
+                let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+                Some(age > FORGOTTEN)
+            };
+            if name.starts_with("last-") && name.ends_with(".json") && old(&entry) == Some(true) {
+                // One that cannot be removed only stays.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
@@ -155,25 +124,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
-        use std::os::unix::fs::PermissionsExt;
+    fn old_answers_go() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.prom");
-        atomically(&path, b"old\n", 0o644).unwrap();
-        atomically(&path, b"new\n", 0o644).unwrap();
-        assert_eq!(read(&path).unwrap(), b"new\n");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o644);
-    }
-
-    #[test]
-    fn what_cannot_be_put_in_place_leaves_the_old_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let taken = directory.path().join("taken");
-        fs::create_dir(&taken).unwrap();
-        assert!(atomically(&taken, b"x", 0o644).is_err());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let keep = Keep::at(&directory.path().join("own")).unwrap();
+        let (old, new) = (keep.last(1), keep.last(2));
+        for path in [&old, &new] {
+            fs::write(path, "{}").unwrap();
+        }
+        let yesterday = std::time::SystemTime::now() - 2 * FORGOTTEN;
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_modified(yesterday)
+            .unwrap();
+        keep.forget();
+        assert!(!old.exists() && new.exists());
     }
 
     #[test]

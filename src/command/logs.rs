@@ -154,7 +154,7 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Error> {
     for found in choose::containers(client, &args.names, &args.filter, args.previous).await? {
         match found {
             Ok(found) => chosen.push(found),
-            Err(error) => worst = tell(session, error),
+            Err(error) => worst = worst.or_worse(tell(session, error)),
         }
     }
     if chosen.len() > MOST {
@@ -174,7 +174,7 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Error> {
     for one in chosen {
         match args.path(client, &one).await {
             Ok(path) => known.push((one, path)),
-            Err(error) => worst = tell(session, error),
+            Err(error) => worst = worst.or_worse(tell(session, error)),
         }
     }
     let labels = choose::labels(
@@ -215,7 +215,7 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Error> {
             Ok(reader) => readers.push(reader),
             Err(error) => {
                 let error = Error::from(error).while_doing(container.description());
-                worst = tell(session, error);
+                worst = worst.or_worse(tell(session, error));
             }
         }
     }

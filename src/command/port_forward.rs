@@ -37,6 +37,9 @@ const AT_ONCE: usize = 500;
 /// Tries to find one port that is free on every address.
 const TRIES: usize = 16;
 
+/// How long nothing is accepted after that has failed.
+const REST: Duration = Duration::from_millis(200);
+
 /// How long after a connection has ended it is looked whether the runtime has, too: both are heard of at about the same
 /// time, in any order.
 const NOTICING: Duration = Duration::from_millis(200);
@@ -237,26 +240,36 @@ impl Tunnels<'_> {
         let mut connections = FuturesUnordered::new();
         // A connection has ended, and it is not known yet whether the runtime has, too.
         let mut suspicion: Option<Option<Error>> = None;
+        // Nothing can be accepted for a while, and that has been said.
+        let (mut rests, mut is_said) = (false, false);
         loop {
             let accepts = tunnels.iter().map(|tunnel| {
                 Box::pin(async move { (tunnel.listener.accept().await, tunnel.remote) })
             });
-            let accepting = if connections.len() < AT_ONCE {
+            let accepting = if connections.len() < AT_ONCE && !rests {
                 Either::Left(select_all(accepts))
             } else {
                 Either::Right(std::future::pending())
             };
             tokio::select! {
                 ((accepted, remote), _, _) = accepting => match accepted {
-                    Ok((stream, _)) => connections.push(self.carry(stream, remote)),
+                    Ok((stream, _)) => {
+                        is_said = false;
+                        connections.push(self.carry(stream, remote));
+                    }
                     // The client went away before it was accepted, or we have too many files open.
                     Err(error) => {
-                        self.session.output.warning(format!("cannot accept a connection: {error}"));
-                        // Whatever is lacking comes back when a connection ends.
-                        connections.next().await;
+                        if !is_said {
+                            let told = format!("cannot accept a connection: {error}");
+                            self.session.output.warning(told);
+                        }
+                        (rests, is_said) = (true, true);
                     }
                 },
+                () = tokio::time::sleep(REST), if rests => rests = false,
                 Some((remote, outcome)) = connections.next() => {
+                    // Whatever is lacking may have come back.
+                    rests = false;
                     let doubt = suspicion.get_or_insert_default();
                     let Err(error) = outcome else { continue };
                     let shown = |error: Error| {

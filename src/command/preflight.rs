@@ -17,6 +17,8 @@ use crate::check::scope::Selector;
 use crate::check::{self, Profile};
 use crate::error::{Error, Exit};
 use crate::facts::{Cri, Fact, Facts, Migration, Role};
+use crate::files::read;
+use crate::files::replace::{Mode, replace};
 use crate::probe::node::Depth;
 use crate::registry::RuntimeId;
 
@@ -79,17 +81,17 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
     let mut facts = args.look.facts(session, Depth::Normal, LIMIT).await?;
     let mut scope = args.scope.scope(Profile::Preflight);
     scope.all |= args.verdict.output.needs_all();
-    scope.policy = args.scope.policy(&args.look, session)?;
+    scope.policy = args.scope.policy(&args.look, session).await?;
     examine::expect(&mut facts, &scope);
     if let Some(path) = &args.baseline {
         let text = serde_json::to_vec_pretty(&facts).map_err(|error| {
             Error::failure("the facts cannot be written as JSON").because(&error)
         })?;
-        keep::atomically(path, &text, 0o600).map_err(|error| {
+        replace(path, &text, Mode::Always(0o600)).map_err(|error| {
             Error::failure(format!("cannot write `{}`", path.display())).because(&error)
         })?;
     }
-    let migration = args.migration(&facts)?;
+    let migration = args.migration(&facts).await?;
     let serves = facts.chosen().is_some_and(|chosen| chosen.verdict.serves());
     if !serves && args.verify.is_none() {
         // Nobody expects the runtime of the future to answer: files are judged.
@@ -121,7 +123,7 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
 }
 
 impl Preflight {
-    fn migration(&self, facts: &Facts) -> Result<Migration, Error> {
+    async fn migration(&self, facts: &Facts) -> Result<Migration, Error> {
         let before = match &self.verify {
             None => None,
             Some(path) => {
@@ -130,7 +132,9 @@ impl Preflight {
                         .because(error)
                         .hint("it is written by `criscope preflight --to … --baseline FILE`")
                 };
-                let text = keep::read(path).map_err(|error| wrong(&error))?;
+                let text = read::bytes_aside(path, keep::LARGEST)
+                    .await
+                    .map_err(|error| wrong(&error))?;
                 let facts: Facts = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
                 Some(Box::new(facts))
             }

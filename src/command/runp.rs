@@ -141,11 +141,13 @@ pub async fn run_pod(
     match answer {
         Ok(answer) => Ok(answer.pod_sandbox_id),
         Err(error) => {
-            let late = match error.kind() {
-                Some(client::Kind::Deadline) => LATE,
-                _ => &[],
+            // A runtime that refuses has made nothing, and what is there by that name is somebody else's.
+            let late: Option<&[_]> = match error.kind() {
+                Some(client::Kind::Deadline) => Some(LATE),
+                Some(client::Kind::Unavailable | client::Kind::Broken) | None => Some(&[]),
+                Some(_) => None,
             };
-            if looks {
+            if let Some(late) = late.filter(|_| looks) {
                 forget(session, client, &wanted, late).await;
             }
             let hint = cgroup_hint(client, &config, &error).await;

@@ -231,7 +231,7 @@ impl Session {
     /// Finds out why the endpoint that was set does not answer, so that the error names the cause. What is not about
     /// the endpoint stays as it is.
     pub async fn explain(&self, error: Error) -> Error {
-        if error.exit() != Exit::Undetermined || self.settings.runtime_endpoint.is_none() {
+        if !error.is_about_endpoint() || self.settings.runtime_endpoint.is_none() {
             return error;
         }
         match self.discover(Effort::Full, false).await {

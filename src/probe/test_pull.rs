@@ -63,6 +63,8 @@ pub enum Verdict {
     WrongContent,
     /// Not pulled.
     Fails,
+    /// Pulled, but whether it is the image that it should be could not be told.
+    Unproven,
     /// Not tried; the message says why.
     NotTried,
 }

@@ -44,6 +44,14 @@ impl Situation<'_> {
             report.state(self.unseen, self.strict)
         }
     }
+
+    /// What the process ends with where a warning is no problem: what was not seen is not covered by it.
+    pub fn conclusion(&self, report: &Report) -> State {
+        match self.state(report) {
+            State::Warning if report.is_blind() && self.unseen == Unseen::Unknown => State::Unknown,
+            state => state,
+        }
+    }
 }
 
 /// The sum in words: `1 failed, 2 warnings, 40 passed`. What is zero is left out, except that all passed.

@@ -26,6 +26,7 @@ use tokio_rustls::rustls::{
 
 use super::Error;
 use super::url::{Place, Target};
+use crate::files;
 
 /// No file of certificates or keys is larger.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -185,13 +186,7 @@ fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| unusable(path, &error))?
-        .len();
-    if size > LARGEST_FILE {
-        return Err(unusable(path, &"more than a megabyte"));
-    }
-    std::fs::read(path).map_err(|error| unusable(path, &error))
+    files::read::bytes(path, LARGEST_FILE).map_err(|error| unusable(path, &error))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

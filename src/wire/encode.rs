@@ -188,7 +188,11 @@ impl Encoder {
     }
 
     fn mistake(&mut self, problem: Problem) {
-        if self.mistakes.len() < MOST_MISTAKES {
+        // Unknown keys may be let pass; however many there are, they must not hide another mistake.
+        let is_unknown = |problem: &Problem| matches!(problem, Problem::UnknownKey { .. });
+        let kind = is_unknown(&problem);
+        let alike = |mistake: &&Mistake| is_unknown(&mistake.problem) == kind;
+        if self.mistakes.iter().filter(alike).count() < MOST_MISTAKES {
             let path = self.path.clone();
             self.mistakes.push(Mistake { path, problem });
         }
@@ -441,5 +445,14 @@ mod tests {
         let flood: Map<String, Value> = (0..100).map(|n| (format!("x{n}"), json!(1))).collect();
         let errors = encode(cri::DnsConfig::TYPE, &Value::Object(flood)).unwrap_err();
         assert_eq!(errors.0.len(), MOST_MISTAKES);
+    }
+
+    #[test]
+    fn unknown_keys_hide_no_other_mistake() {
+        let mut flood: Map<String, Value> = (0..100).map(|n| (format!("a{n}"), json!(1))).collect();
+        flood.insert("servers".to_owned(), json!(5));
+        let document = Value::Object(flood);
+        let errors = encode_known(cri::DnsConfig::TYPE, &document).unwrap_err();
+        assert_eq!(errors.0.len(), 1, "{errors:?}");
     }
 }

@@ -362,3 +362,87 @@ fn a_policy_sets_aside_with_a_reason_and_an_end() {
     let outcome = judged("some day", "nagios");
     assert_eq!(outcome.code, 3, "{outcome}");
 }
+
+#[test]
+fn trouble_with_a_file_is_not_blamed_on_the_endpoint() {
+    for arguments in [
+        &["check", "--from-report", "/nosuch/report.json"][..],
+        &[
+            "registry",
+            "lint",
+            "--host-root",
+            "/nosuch",
+            "--as",
+            "containerd@2.1.4",
+        ],
+    ] {
+        let outcome = criscope(arguments)
+            .env("CONTAINER_RUNTIME_ENDPOINT", "unix:///nosuch/runtime.sock")
+            .outcome();
+        assert_ne!(outcome.code, 0, "{outcome}");
+        assert!(outcome.stderr.contains("/nosuch"), "{outcome}");
+        assert!(
+            !outcome.stderr.contains("no container runtime"),
+            "{outcome}"
+        );
+    }
+}
+
+#[test]
+fn a_warning_does_not_cover_what_was_not_seen() {
+    let state = scratch();
+    let facts = state.path().join("facts.json");
+    let node = demo_node();
+    let kept = ["--save-facts", facts.to_str().unwrap()];
+    assert_eq!(check(&node, state.path(), &kept).code, 0);
+    let mut document: Value = serde_json::from_slice(&fs::read(&facts).unwrap()).unwrap();
+    document["cri"]["status"] = serde_json::json!({"state": "unknown", "reason": "not asked"});
+    fs::write(&facts, document.to_string()).unwrap();
+    let policy = state.path().join("policy.toml");
+    fs::write(
+        &policy,
+        "[[threshold]]\ncheck = \"endpoint-latency\"\nwarn = 0\nfail = 1e9\nreason = \"x\"\nuntil = \"never\"\n",
+    )
+    .unwrap();
+    let judged = |more: &[&str]| {
+        let mut arguments = vec!["check", "--only", "endpoint,cri"];
+        arguments.extend(["--facts", facts.to_str().unwrap()]);
+        arguments.extend(["--policy", policy.to_str().unwrap()]);
+        arguments.extend(more);
+        criscope(arguments).outcome()
+    };
+    for (format, code, word) in [
+        ("text", 3, "unknown"),
+        ("npd", 2, "cannot see: "),
+        ("nagios", 1, "cri-runtime-ready"),
+    ] {
+        let outcome = judged(&["-o", format]);
+        assert_eq!(outcome.code, code, "{format}: {outcome}");
+        assert!(outcome.stdout.contains(word), "{format}: {outcome}");
+    }
+    assert_eq!(judged(&["--unknown", "ok"]).code, 0);
+}
+
+#[test]
+fn a_policy_of_the_examined_tree_is_read_in_the_tree() {
+    let root = scratch();
+    let here = scratch();
+    let secret = here.path().join("secret");
+    fs::write(&secret, "canary = of = this = machine").unwrap();
+    let place = root.path().join("etc/criscope");
+    fs::create_dir_all(&place).unwrap();
+    std::os::unix::fs::symlink(&secret, place.join("policy.toml")).unwrap();
+    let tree = root.path().to_str().unwrap();
+    let outcome = criscope(["check", "--host-root", tree]).outcome();
+    assert!(!outcome.to_string().contains("canary"), "{outcome}");
+    fs::remove_file(place.join("policy.toml")).unwrap();
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        place.join("policy.toml"),
+        rustix::fs::Mode::RUSR,
+    )
+    .unwrap();
+    let outcome = criscope(["check", "--host-root", tree]).outcome();
+    assert_eq!(outcome.code, 2, "{outcome}");
+    assert!(outcome.stderr.contains("not a regular file"), "{outcome}");
+}

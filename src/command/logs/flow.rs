@@ -198,7 +198,7 @@ impl Flow<'_> {
                     if let Err(error) = reader.read(self.session).await {
                         self.sink.flush().await?;
                         self.session.output.error(&error);
-                        worst = error.exit();
+                        worst = worst.or_worse(error.exit());
                         reader.log = None;
                         reader.state = At::End;
                     }

@@ -276,17 +276,14 @@ impl Probe {
 
 /// The worst verdict decides.
 fn exit(verdicts: impl Iterator<Item = Verdict>, strict: bool) -> Exit {
-    let mut worst = Exit::Success;
-    for verdict in verdicts {
-        match verdict {
-            Verdict::Works => {}
-            Verdict::WorksWithTrouble if !strict => {}
+    verdicts.fold(Exit::Success, |worst, verdict| {
+        worst.or_worse(match verdict {
+            Verdict::Works => Exit::Success,
+            Verdict::WorksWithTrouble if !strict => Exit::Success,
             Verdict::WorksWithTrouble | Verdict::WrongContent | Verdict::Fails | Verdict::Hangs => {
-                worst = Exit::Failure;
+                Exit::Failure
             }
-            Verdict::Unknown if worst == Exit::Success => worst = Exit::Undetermined,
-            Verdict::Unknown => {}
-        }
-    }
-    worst
+            Verdict::Unknown => Exit::Undetermined,
+        })
+    })
 }

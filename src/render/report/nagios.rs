@@ -35,7 +35,11 @@ pub fn trouble(message: &str) -> String {
 }
 
 fn said(report: &Report, state: State) -> String {
-    let reasons = report.reasons();
+    let mut reasons: Vec<&Finding> = report.problems().collect();
+    // Nagios knows no state for "warned and blind": the worse of the two leads, the other is named.
+    if state != State::Critical {
+        reasons.extend(report.blind_spots());
+    }
     if reasons.is_empty() || state == State::Ok {
         let runtime = report
             .runtime

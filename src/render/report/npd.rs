@@ -15,12 +15,17 @@ pub const LONGEST: usize = 80;
 
 /// The line, with its end; 80 bytes without it at most.
 pub fn line(report: &Report, situation: &Situation<'_>) -> String {
-    let state = situation.state(report);
-    let mut codes: Vec<&str> = report
-        .reasons()
-        .iter()
-        .map(|finding| finding.code.as_str())
-        .collect();
+    let state = situation.conclusion(report);
+    let mut codes: Vec<&str> = match state {
+        State::Unknown => report
+            .blind_spots()
+            .map(|finding| finding.code.as_str())
+            .collect(),
+        _ => report
+            .problems()
+            .map(|finding| finding.code.as_str())
+            .collect(),
+    };
     codes.dedup();
     let text = match state {
         _ if situation.stale => "the last report is too old".to_owned(),

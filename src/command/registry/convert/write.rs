@@ -3,12 +3,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::files::replace::{Mode, replace};
 use crate::registry::convert::Change;
 
 /// A file that was written.
@@ -58,13 +59,8 @@ fn one(host_root: &Path, path: &Path, text: &str, stamp: &str) -> io::Result<Opt
     };
     fs::create_dir_all(directory)?;
     let name = name.to_string_lossy();
-    let old = match fs::metadata(&target) {
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
     let mut backup = None;
-    if old.is_some() {
+    if target.try_exists()? {
         // No suffix that a daemon reads.
         let kept = format!("{name}.criscope-{stamp}.bak");
         let mut copy = fresh(&directory.join(&kept), 0o600)?;
@@ -72,22 +68,8 @@ fn one(host_root: &Path, path: &Path, text: &str, stamp: &str) -> io::Result<Opt
         copy.sync_all()?;
         backup = Some(path.with_file_name(kept));
     }
-    let draft = directory.join(format!(".{name}.criscope-{stamp}.new"));
-    let done = (|| {
-        let mut file = fresh(&draft, 0o644)?;
-        file.write_all(text.as_bytes())?;
-        if let Some(old) = &old {
-            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-            chown(&draft, Some(old.uid()), Some(old.gid()))?;
-        }
-        file.sync_all()?;
-        fs::rename(&draft, &target)
-    })();
-    if done.is_err() {
-        // Nobody reads it, but it need not stay; the first error is the one that counts.
-        let _ = fs::remove_file(&draft);
-    }
-    done.map(|()| backup)
+    replace(&target, text.as_bytes(), Mode::New(0o644))?;
+    Ok(backup)
 }
 
 fn fresh(path: &Path, mode: u32) -> io::Result<fs::File> {
@@ -127,6 +109,8 @@ fn below(host_root: &Path, path: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn change(path: &str, text: &str) -> Change {
