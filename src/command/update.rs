@@ -10,6 +10,7 @@ use super::args::pair;
 use super::select::find::{self, Prefer};
 use super::session::Session;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 
 const EXAMPLES: &str = "\
@@ -108,6 +109,13 @@ fn bytes(text: &str) -> Result<i64, String> {
 /// # Errors
 /// The runtime cannot be asked, or stdout written.
 pub async fn run(args: &Update, session: &Session) -> Result<Exit, Error> {
+    // crictl lets it pass and reports success.
+    if session.dialect == Dialect::Own
+        && let Some(flag) = args.limits.zero()
+    {
+        return Err(Error::usage(format!("`{flag} 0` would change nothing"))
+            .hint("to a runtime, 0 means that the value is not given"));
+    }
     let client = session.client_that_acts().await?;
     let containers =
         session.or_as_typed(find::containers(client, &args.containers, Prefer::Running).await?);
@@ -139,6 +147,22 @@ pub async fn run(args: &Update, session: &Session) -> Result<Exit, Error> {
 }
 
 impl Limits {
+    /// A flag that was given with zero.
+    fn zero(&self) -> Option<&'static str> {
+        [
+            (self.cpu_period, "--cpu-period"),
+            (self.cpu_quota, "--cpu-quota"),
+            (self.cpu_share, "--cpu-share"),
+            (self.memory, "--memory"),
+            (self.memory_swap, "--memory-swap"),
+            (self.oom_score_adj, "--oom-score-adj"),
+            (self.cpu_count, "--cpu-count"),
+            (self.cpu_maximum, "--cpu-maximum"),
+        ]
+        .into_iter()
+        .find_map(|(value, flag)| (value == Some(0)).then_some(flag))
+    }
+
     fn linux(&self) -> cri::LinuxContainerResources {
         cri::LinuxContainerResources {
             cpu_period: self.cpu_period.unwrap_or(0),

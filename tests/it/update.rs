@@ -46,6 +46,8 @@ fn an_update_of_nothing_is_bad_usage() {
         &["update", "--oom-score-adj", "much", "proxy"],
         &["update", "--oom-score-adj", "2000", "proxy"],
         &["update", "--memory", "lots", "proxy"],
+        // To a runtime 0 is "not given": nothing would happen.
+        &["update", "--cpu-quota", "0", "proxy"],
     ] {
         let outcome = criscope(arguments.iter()).outcome();
         assert_eq!(outcome.code, 2, "{arguments:?}: {outcome}");
