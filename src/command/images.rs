@@ -199,6 +199,13 @@ fn order(image: &ListedImage) -> (String, String) {
     (name.into_owned(), id.into_owned())
 }
 
+/// The same of an image that was read whole.
+pub fn order_of(image: &Image) -> (String, String) {
+    let mut names = image.repo_tags.iter().chain(&image.repo_digests);
+    let name = names.next().unwrap_or(&image.id);
+    (name.clone(), image.id.clone())
+}
+
 /// The rows of an image: one a tag; an image without tags has one row with the repository of its digest.
 fn names(image: &ListedImage, show: &mut dyn FnMut(&Named)) {
     const NONE: &str = "<none>";

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::images::filter;
+use super::super::images::{filter, order_of};
 use super::super::session::Session;
 use super::{Inspected, Shown, add_info, nothing, show, status_of};
 use crate::client::Client;
@@ -69,6 +69,8 @@ impl InspectImage {
         if let Some(name) = &self.name {
             listing.retain(|image| filter::is_named(image, name));
         }
+        // `before` and `since` go by the place in the list that `images` shows.
+        listing.items.sort_by_cached_key(|item| order_of(&item.row));
         for filter in &self.filters {
             filter.apply(&mut listing);
         }
