@@ -104,6 +104,9 @@ async fn one(words: &[String], session: &Session) -> Result<Exit, Error> {
             "there are no registries in the demo: nothing can be pulled",
         )
         .hint("`criscope demo registry route IMAGE` shows which the node would ask")),
+        Some(Command::Config(_)) => Err(Error::usage(
+            "the demo has no crictl.yaml: `criscope config` shows and changes that of this machine",
+        )),
         Some(command) => Box::pin(super::run(&command, session)).await,
         None => super::overview::run(session).await,
     }

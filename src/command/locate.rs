@@ -53,7 +53,7 @@ pub async fn run(args: &Where, session: &Session) -> Result<Exit, Error> {
         .map(|image| reference(image))
         .collect::<Result<Vec<_>, _>>()?;
     let client = session.client().await?;
-    let host_root = match &args.host_root {
+    let host_root = match args.host_root.as_ref().or(session.host_root.as_ref()) {
         Some(root) => root.clone(),
         None => daemon_root(session).await.unwrap_or_else(|| "/".into()),
     };

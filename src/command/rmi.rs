@@ -6,6 +6,8 @@
 
 mod guard;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 
 use super::act::{Consent, Rehearsal, Subject, Verb};
@@ -53,7 +55,7 @@ pub struct RemoveImage {
     /// Also images that are pinned, that pods are made from, or that a container uses
     #[arg(short, long)]
     force: bool,
-    /// Take off the given name only; the image goes with its last name
+    /// Take off the given name only; the image goes with its last name, which a protected one keeps
     #[arg(long, requires = "images")]
     untag: bool,
     #[command(flatten)]
@@ -91,10 +93,10 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
     let images = Listing::<Image>::read(reply.bytes());
     // Only a prune is choosy in crictl's place.
     let force = args.force || (session.dialect.is_crictl() && !args.prune);
-    let guards = if force || args.untag {
+    let guards = if force {
         Guards::none()
     } else {
-        Guards::of(client, &images).await?
+        Guards::of(client, &images, session.host_root.as_deref()).await?
     };
     let sweeps = args.all || args.prune;
     let doomed: Vec<Result<Doomed, Error>> = if sweeps {
@@ -118,7 +120,8 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
         }
         free.into_iter().map(Ok).collect()
     } else {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut left: BTreeMap<String, usize> = BTreeMap::new();
         let mut found = Vec::new();
         for typed in &args.images {
             found.push(match (find(&images, typed), session.dialect) {
@@ -129,17 +132,26 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
         }
         found
             .into_iter()
-            .map(|doomed| {
-                let doomed = doomed?;
-                match guards.of_image(&doomed.image) {
-                    Some(guard) => Err(refusal(&doomed, guard)),
-                    None => Ok(doomed),
+            .filter_map(|doomed| {
+                let doomed = match doomed {
+                    Ok(doomed) => doomed,
+                    Err(error) => return Some(Err(error)),
+                };
+                let taken = match args.untag {
+                    true => doomed.name.clone(),
+                    false => Some(doomed.image.id.clone()),
+                };
+                if !seen.insert(taken) {
+                    return None;
                 }
-            })
-            .filter(|doomed| match doomed {
-                Ok(doomed) if args.untag => seen.insert(doomed.name.clone()),
-                Ok(doomed) => seen.insert(Some(doomed.image.id.clone())),
-                Err(_) => true,
+                // Without a name of its own the image goes, whoever needs it.
+                let left = left.entry(doomed.image.id.clone());
+                let left = left.or_insert(doomed.image.repo_tags.len());
+                *left = left.saturating_sub(1);
+                match guards.of_image(&doomed.image) {
+                    Some(guard) if !args.untag || *left == 0 => Some(Err(refusal(&doomed, guard))),
+                    _ => Some(Ok(doomed)),
+                }
             })
             .collect()
     };

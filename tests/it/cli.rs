@@ -116,6 +116,8 @@ fn the_demo_runs_without_anything() {
     );
     let refused = criscope(["demo", "test-pull", "nginx:1"]).outcome();
     assert_eq!(refused.code, 2, "{refused}");
+    let elsewhere = criscope(["demo", "config", "--set", "timeout=10"]).outcome();
+    assert_eq!(elsewhere.code, 2, "{elsewhere}");
     let pods = criscope(["demo", "pods", "-q"]).stdout();
     assert_eq!(pods.lines().count(), 10, "{pods}");
 }

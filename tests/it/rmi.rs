@@ -70,6 +70,12 @@ fn an_image_in_use_stays_without_force() {
         assert!(outcome.stderr.contains(part), "{part}\n{outcome}");
     }
     assert_eq!(tags(&node), before);
+    // Its last name is the image.
+    let last = criscope(["rmi", "--untag", small::PAUSE])
+        .on(&node)
+        .outcome();
+    assert_eq!(last.code, 1, "{last}");
+    assert_eq!(tags(&node), before);
     let stdout = criscope(["rmi", "--force", small::JOB]).on(&node).stdout();
     assert_eq!(stdout, "Deleted: reg.example.com/job:1\n");
 }

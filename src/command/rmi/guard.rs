@@ -75,13 +75,17 @@ impl Guards {
     ///
     /// # Errors
     /// The containers cannot be listed. Where a sandbox image cannot be found out the next source is asked.
-    pub async fn of(client: &Client, images: &Listing<Image>) -> Result<Self, Error> {
+    pub async fn of(
+        client: &Client,
+        images: &Listing<Image>,
+        host_root: Option<&Path>,
+    ) -> Result<Self, Error> {
         let mut guards = BTreeMap::new();
         // The first reason stays, so the strongest come first.
         for image in images.rows().filter(|image| image.pinned) {
             guards.insert(image.id.clone(), Guard::Pinned);
         }
-        for (name, source) in sandbox_images(client).await {
+        for (name, source) in sandbox_images(client, host_root).await {
             for image in images.rows().filter(|image| is_called(image, &name)) {
                 guards
                     .entry(image.id.clone())
@@ -129,7 +133,10 @@ fn is_called(image: &Image, name: &str) -> bool {
 }
 
 /// The names of images that pods are made from, with who says so.
-async fn sandbox_images(client: &Client) -> BTreeSet<(String, &'static str)> {
+async fn sandbox_images(
+    client: &Client,
+    host_root: Option<&Path>,
+) -> BTreeSet<(String, &'static str)> {
     let mut names = BTreeSet::new();
     if let Ok(reply) = client.status(cri::StatusRequest { verbose: true }).await
         && let Ok(status) = client.decode("Status", &reply)
@@ -141,7 +148,7 @@ async fn sandbox_images(client: &Client) -> BTreeSet<(String, &'static str)> {
             });
         }
     }
-    if let Some(name) = configured(client).await {
+    if let Some(name) = configured(client, host_root).await {
         names.insert((name, "by containerd's configuration"));
     }
     // Answers on containerd alone; the others tell it in their status.
@@ -177,7 +184,7 @@ fn collect(value: &Value, found: &mut impl FnMut(&str)) {
 }
 
 /// The sandbox image that containerd's files name, its default included.
-async fn configured(client: &Client) -> Option<String> {
+async fn configured(client: &Client, host_root: Option<&Path>) -> Option<String> {
     let reply = client.version(cri::VersionRequest::default()).await.ok()?;
     let version = client.decode("Version", &reply).ok()?;
     let name: RuntimeName = version.runtime_name.parse().ok()?;
@@ -185,9 +192,10 @@ async fn configured(client: &Client) -> Option<String> {
         return None;
     }
     let runtime = RuntimeId::new(name, version.runtime_version.parse().ok()?);
+    let host_root = host_root.unwrap_or(Path::new("/")).to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let mut declared = Declared::default();
-        host_files::read(&mut declared, Path::new("/"), None);
+        host_files::read(&mut declared, &host_root, None);
         containerd::load(&declared, &runtime)
             .sandbox_image
             .value()
