@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 
@@ -198,22 +199,20 @@ impl Client {
         )
     }
 
-    async fn unary<Q, A>(
+    /// Makes a call: a framed request, and the bytes of the answer. There is one of it for all RPCs.
+    async fn unary(
         &self,
         rpc: &Rpc,
-        request: Q,
+        request: Bytes,
         deadline: Option<Duration>,
-    ) -> Result<Reply<A>, Error>
-    where
-        Q: prost::Message,
-    {
+    ) -> Result<Bytes, Error> {
         // What may take for ever is only begun by a runtime that answers at all.
         if deadline.is_none() {
             self.answers().await?;
         }
         self.patiently(rpc, async || {
             self.negotiated(rpc, async |api| {
-                self.call(rpc, api, &request, deadline).await
+                self.call(rpc, api, request.clone(), deadline).await
             })
             .await
         })
@@ -258,28 +257,22 @@ impl Client {
 
     /// Makes sure that the runtime answers: `Version` within the client's own deadline.
     async fn answers(&self) -> Result<(), Error> {
+        let request = call::framed(&cri::VersionRequest::default());
         self.negotiated(&VERSION, async |api| {
-            let request = cri::VersionRequest::default();
             let deadline = Some(self.options.deadline);
-            let answer: Result<Reply<cri::VersionResponse>, Error> =
-                self.call(&VERSION, api, &request, deadline).await;
-            answer.map(drop)
+            self.call(&VERSION, api, request.clone(), deadline).await
         })
         .await
+        .map(drop)
     }
 
     /// Whether the runtime would answer in `v1alpha2`, which this client does not speak.
     async fn serves_older(&self) -> bool {
-        let request = cri::VersionRequest::default();
-        let answer: Result<Reply<cri::VersionResponse>, Error> = self
-            .call(
-                &VERSION,
-                Api::V1alpha2,
-                &request,
-                Some(self.options.deadline),
-            )
-            .await;
-        answer.is_ok()
+        let request = call::framed(&cri::VersionRequest::default());
+        let deadline = Some(self.options.deadline);
+        self.call(&VERSION, Api::V1alpha2, request, deadline)
+            .await
+            .is_ok()
     }
 
     fn of(&self, rpc: &Rpc) -> &Service {
@@ -289,13 +282,13 @@ impl Client {
         }
     }
 
-    async fn call<A>(
+    async fn call(
         &self,
         rpc: &Rpc,
         api: Api,
-        request: &impl prost::Message,
+        request: Bytes,
         deadline: Option<Duration>,
-    ) -> Result<Reply<A>, Error> {
+    ) -> Result<Bytes, Error> {
         let service = self.of(rpc);
         let began = std::time::Instant::now();
         let patience = call::Patience::new(deadline);
@@ -327,7 +320,7 @@ impl Client {
                     ?took,
                     "answer"
                 );
-                Ok(Reply::new(bytes))
+                Ok(bytes)
             }
             Err(failure) => {
                 // A registry's address in the runtime's words may hold a password.
@@ -437,7 +430,8 @@ macro_rules! rpcs {
         /// See [`Error`]; the deadline is the client's own.
         pub async fn $method(&self, request: cri::$request) -> Result<Reply<cri::$reply>, Error> {
             const RPC: Rpc = Rpc { service: stringify!($service), name: stringify!($name) };
-            self.unary(&RPC, request, Some(self.options.deadline)).await
+            let deadline = Some(self.options.deadline);
+            self.unary(&RPC, call::framed(&request), deadline).await.map(Reply::new)
         }
     };
     (@method $service:ident $method:ident $name:ident $request:ident $reply:ident long) => {
@@ -451,7 +445,7 @@ macro_rules! rpcs {
             deadline: Option<Duration>,
         ) -> Result<Reply<cri::$reply>, Error> {
             const RPC: Rpc = Rpc { service: stringify!($service), name: stringify!($name) };
-            self.unary(&RPC, request, deadline).await
+            self.unary(&RPC, call::framed(&request), deadline).await.map(Reply::new)
         }
     };
 }

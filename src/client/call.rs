@@ -112,14 +112,26 @@ pub(super) enum Piece {
     End,
 }
 
-/// Sends a request. `parent` is the span that the runtime may continue (W3C Trace Context).
+/// A request in its frame, as it is sent. Everything behind this knows requests as bytes, so that there is one of it in
+/// the program and not one for each message.
+pub(super) fn framed(request: &impl prost::Message) -> Bytes {
+    let length = request.encoded_len();
+    let mut framed = BytesMut::with_capacity(PREFIX + length);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // The buffer grows as it must: encoding cannot fail.
+    let _ = request.encode(&mut framed);
+    framed.freeze()
+}
+
+/// Sends a request, which is [`framed`]. `parent` is the span that the runtime may continue (W3C Trace Context).
 ///
 /// An answer that consists of a status alone, as for an unknown method, is found here; one that breaks off later, by
 /// [`Answer::next`].
 pub(super) async fn open(
     connection: &Connection,
     path: PathAndQuery,
-    request: &impl prost::Message,
+    request: Bytes,
     parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Answer, Failure> {
@@ -147,7 +159,7 @@ pub(super) async fn open(
 pub(super) async fn unary(
     connection: &Connection,
     path: PathAndQuery,
-    request: &impl prost::Message,
+    request: Bytes,
     parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Bytes, Failure> {
@@ -179,16 +191,10 @@ pub(super) async fn unary(
 
 fn message(
     path: PathAndQuery,
-    request: &impl prost::Message,
+    request: Bytes,
     parent: Option<HeaderValue>,
 ) -> Request<tonic::body::Body> {
-    let length = request.encoded_len();
-    let mut framed = BytesMut::with_capacity(PREFIX + length);
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    // The buffer grows as it must: encoding cannot fail.
-    let _ = request.encode(&mut framed);
-    let mut made = Request::new(tonic::body::Body::new(Full::new(framed.freeze())));
+    let mut made = Request::new(tonic::body::Body::new(Full::new(request)));
     *made.method_mut() = http::Method::POST;
     *made.uri_mut() = origin(path);
     let headers = made.headers_mut();

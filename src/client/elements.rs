@@ -74,7 +74,7 @@ impl Client {
     /// See [`Error`]; the deadline is the client's own.
     pub async fn containers(&self, request: cri::ListContainersRequest) -> Result<Elements, Error> {
         let rpcs = [runtime("ListContainers"), runtime("StreamContainers")];
-        self.elements(rpcs, &request).await
+        self.elements(rpcs, call::framed(&request)).await
     }
 
     /// The elements of `RuntimeService.ListPodSandbox`.
@@ -86,7 +86,7 @@ impl Client {
         request: cri::ListPodSandboxRequest,
     ) -> Result<Elements, Error> {
         let rpcs = [runtime("ListPodSandbox"), runtime("StreamPodSandboxes")];
-        self.elements(rpcs, &request).await
+        self.elements(rpcs, call::framed(&request)).await
     }
 
     /// The elements of `ImageService.ListImages`.
@@ -95,18 +95,16 @@ impl Client {
     /// See [`Error`]; the deadline is the client's own.
     pub async fn images(&self, request: cri::ListImagesRequest) -> Result<Elements, Error> {
         let rpcs = [image("ListImages"), image("StreamImages")];
-        self.elements(rpcs, &request).await
+        self.elements(rpcs, call::framed(&request)).await
     }
 
-    async fn elements(
-        &self,
-        [list, stream]: [Rpc; 2],
-        request: &impl prost::Message,
-    ) -> Result<Elements, Error> {
+    async fn elements(&self, [list, stream]: [Rpc; 2], request: Bytes) -> Result<Elements, Error> {
         let refused = match self
             .patiently(&list, async || {
-                self.negotiated(&list, async |api| self.open(&list, api, request).await)
-                    .await
+                self.negotiated(&list, async |api| {
+                    self.open(&list, api, request.clone()).await
+                })
+                .await
             })
             .await
         {
@@ -121,12 +119,7 @@ impl Client {
         }
     }
 
-    async fn open(
-        &self,
-        rpc: &Rpc,
-        api: Api,
-        request: &impl prost::Message,
-    ) -> Result<Elements, Error> {
+    async fn open(&self, rpc: &Rpc, api: Api, request: Bytes) -> Result<Elements, Error> {
         let service = self.of(rpc);
         let deadline = self.options.deadline;
         let patience = Patience::new(Some(deadline));
