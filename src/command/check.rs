@@ -26,6 +26,7 @@ use crate::files::replace::{Mode, replace};
 use crate::probe::node::Depth;
 use crate::render::human;
 use crate::render::report::{Situation, npd};
+use crate::render::structured;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -234,7 +235,7 @@ impl Check {
         };
         let found = self.look_now(session, scope, until).await?;
         // A report that cannot be kept is only missing to a second caller.
-        if let Ok(text) = serde_json::to_vec(&found.report)
+        if let Ok(text) = structured::document(structured::Format::Ndjson, &found.report)
             && let Err(error) = replace(&last, &text, Mode::Always(0o600))
         {
             tracing::debug!(%error, path = %last.display(), "the report was not kept");

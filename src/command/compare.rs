@@ -124,12 +124,19 @@ async fn report(path: &Path) -> Result<Report, Error> {
         .because(&error)
         .hint("they are written by `criscope doctor -o json --all` and `--save-facts FILE`")
     };
-    let document: serde_json::Value = serde_json::from_slice(&text).map_err(wrong)?;
-    if document["kind"] == "Facts" {
-        let facts: Facts = serde_json::from_value(document).map_err(wrong)?;
+    let document: Document = serde_json::from_slice(&text).map_err(wrong)?;
+    if document.kind == "Facts" {
+        let facts: Facts = serde_json::from_slice(&text).map_err(wrong)?;
         let mut scope = Scope::of(Profile::Node);
         scope.all = true;
         return Ok(check::examine(&facts, &scope));
     }
-    serde_json::from_value(document).map_err(wrong)
+    serde_json::from_slice(&text).map_err(wrong)
+}
+
+/// What every document of ours says first.
+#[derive(serde::Deserialize)]
+struct Document {
+    #[serde(default)]
+    kind: String,
 }

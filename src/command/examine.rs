@@ -243,9 +243,7 @@ impl LookArgs {
     /// They cannot be written.
     pub fn keep(&self, facts: &Facts) -> Result<(), Error> {
         if let Some(path) = &self.save_facts {
-            let text = serde_json::to_vec_pretty(facts).map_err(|error| {
-                Error::failure("the facts cannot be written as JSON").because(&error)
-            })?;
+            let text = structured::document(structured::Format::Json, facts)?;
             // What was seen of a node is not for everybody, even with its secrets covered.
             replace(path, &text, Mode::Always(0o600)).map_err(|error| {
                 Error::failure(format!("cannot write the facts to `{}`", path.display()))

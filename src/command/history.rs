@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::files::read;
 use crate::files::replace::{Mode, replace};
+use crate::render::structured;
 
 /// Flags of whatever examines a node again and again.
 #[derive(Debug, Args)]
@@ -61,7 +62,7 @@ fn store(directory: &Path, keep: usize, facts: &Facts, report: &Report) -> io::R
         .chars()
         .filter(|c| c.is_ascii_alphanumeric())
         .collect();
-    let text = serde_json::to_vec(facts)?;
+    let text = structured::document(structured::Format::Ndjson, facts).map_err(io::Error::other)?;
     replace(
         &directory.join(format!("facts-{time}.json")),
         &text,

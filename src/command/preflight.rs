@@ -21,6 +21,7 @@ use crate::files::read;
 use crate::files::replace::{Mode, replace};
 use crate::probe::node::Depth;
 use crate::registry::RuntimeId;
+use crate::render::structured;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,9 +85,7 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
     scope.policy = args.scope.policy(&args.look, session).await?;
     examine::expect(&mut facts, &scope);
     if let Some(path) = &args.baseline {
-        let text = serde_json::to_vec_pretty(&facts).map_err(|error| {
-            Error::failure("the facts cannot be written as JSON").because(&error)
-        })?;
+        let text = structured::document(structured::Format::Json, &facts)?;
         replace(path, &text, Mode::Always(0o600)).map_err(|error| {
             Error::failure(format!("cannot write `{}`", path.display())).because(&error)
         })?;

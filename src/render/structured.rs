@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde::Serialize;
+use erased_serde::Serialize;
 use serde_json::Value;
 
 use crate::model::Row;
@@ -158,11 +158,12 @@ pub fn list_value<'b, R: Row>(
     Ok(serde_json::json!({ key: values? }))
 }
 
-/// A document of our own.
+/// A document of our own. Which type it is of is forgotten here, so that every type is written by one piece of the
+/// program and not by one for each format.
 ///
 /// # Errors
 /// [`Error::Json`] and [`Error::Yaml`], which would be a defect of the document's type.
-pub fn document(format: Format, value: &impl Serialize) -> Result<Vec<u8>, Error> {
+pub fn document(format: Format, value: &dyn Serialize) -> Result<Vec<u8>, Error> {
     match format {
         Format::Json => {
             let mut out = serde_json::to_vec_pretty(value)?;
@@ -178,8 +179,8 @@ pub fn document(format: Format, value: &impl Serialize) -> Result<Vec<u8>, Error
     }
 }
 
-fn yaml(value: &impl Serialize) -> Result<Vec<u8>, Error> {
-    let text = serde_saphyr::to_string(value).map_err(|error| Error::Yaml(error.to_string()))?;
+fn yaml(value: &dyn Serialize) -> Result<Vec<u8>, Error> {
+    let text = serde_saphyr::to_string(&value).map_err(|error| Error::Yaml(error.to_string()))?;
     let mut out = text.into_bytes();
     if !out.ends_with(b"\n") {
         out.push(b'\n');
