@@ -50,15 +50,16 @@ const ENDPOINT: Column<EndpointReport> = Column {
             report.endpoint,
             if report.chosen { " *" } else { "" }
         )
+        .into()
     },
 };
 const SOURCE: Column<EndpointReport> = Column {
     heading: "SOURCE",
-    cell: |report, _| report.source.name().to_owned(),
+    cell: |report, _| report.source.name().into(),
 };
 const VERDICT: Column<EndpointReport> = Column {
     heading: "VERDICT",
-    cell: |report, _| report.verdict.name().to_owned(),
+    cell: |report, _| report.verdict.name().into(),
 };
 const RUNTIME: Column<EndpointReport> = Column {
     heading: "RUNTIME",
@@ -67,6 +68,7 @@ const RUNTIME: Column<EndpointReport> = Column {
             .runtime
             .as_ref()
             .map_or_else(String::new, ToString::to_string)
+            .into()
     },
 };
 const API: Column<EndpointReport> = Column {
@@ -77,6 +79,7 @@ const API: Column<EndpointReport> = Column {
             .as_ref()
             .and_then(|runtime| runtime.api.clone())
             .unwrap_or_default()
+            .into()
     },
 };
 const LATENCY: Column<EndpointReport> = Column {
@@ -85,15 +88,22 @@ const LATENCY: Column<EndpointReport> = Column {
         report
             .latency_ms
             .map_or_else(String::new, |ms| format!("{ms:.1}ms"))
+            .into()
     },
 };
 const PROCESS: Column<EndpointReport> = Column {
     heading: "PROCESS",
-    cell: |report, _| report.process.as_ref().map_or_else(String::new, process),
+    cell: |report, _| {
+        report
+            .process
+            .as_ref()
+            .map_or_else(String::new, process)
+            .into()
+    },
 };
 const NAMED_BY: Column<EndpointReport> = Column {
     heading: "NAMED BY",
-    cell: |report, _| report.named_by.clone(),
+    cell: |report, _| (&report.named_by).into(),
 };
 
 const COLUMNS: &[&Column<EndpointReport>] = &[

@@ -57,11 +57,11 @@ struct Named {
 
 const IMAGE: Column<Named> = Column {
     heading: "IMAGE",
-    cell: |row, _| row.repository.clone(),
+    cell: |row, _| (&row.repository).into(),
 };
 const TAG: Column<Named> = Column {
     heading: "TAG",
-    cell: |row, _| row.tag.clone(),
+    cell: |row, _| (&row.tag).into(),
 };
 const DIGEST: Column<Named> = Column {
     heading: "DIGEST",
@@ -73,11 +73,11 @@ const ID: Column<Named> = Column {
 };
 const SIZE: Column<Named> = Column {
     heading: "SIZE",
-    cell: |row, _| human::size(row.size, 3),
+    cell: |row, _| human::size(row.size, 3).into(),
 };
 const PINNED: Column<Named> = Column {
     heading: "PINNED",
-    cell: |row, _| row.pinned.to_string(),
+    cell: |row, _| row.pinned.to_string().into(),
 };
 
 /// Runs `criscope images`.

@@ -34,15 +34,15 @@ pub struct MetricDescriptors {
 
 const NAME: Column<MetricDescriptor> = Column {
     heading: "METRIC",
-    cell: |row, _| row.name.clone(),
+    cell: |row, _| (&row.name).into(),
 };
 const LABELS: Column<MetricDescriptor> = Column {
     heading: "LABELS",
-    cell: |row, _| row.label_keys.join(","),
+    cell: |row, _| row.label_keys.join(",").into(),
 };
 const HELP: Column<MetricDescriptor> = Column {
     heading: "HELP",
-    cell: |row, _| row.help.clone(),
+    cell: |row, _| (&row.help).into(),
 };
 
 /// Runs `criscope metricdescs`.

@@ -2,6 +2,7 @@
 //!
 //! One ListPodSandbox. Id, state and labels are filtered by the runtime, names by us.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use clap::Args;
@@ -38,35 +39,35 @@ pub struct Pods {
 
 const ID: Column<ListedPod> = Column {
     heading: "POD ID",
-    cell: |pod, cells| cells.id(&pod.id()),
+    cell: |pod, cells| cells.id(pod.id()),
 };
 const CREATED: Column<ListedPod> = Column {
     heading: "CREATED",
-    cell: |pod, cells| cells.age(pod.created_at()),
+    cell: |pod, cells| cells.age(pod.created_at()).into(),
 };
 const STATE: Column<ListedPod> = Column {
     heading: "STATE",
-    cell: |pod, _| pod.state().word(),
+    cell: |pod, _| pod.state().word().into(),
 };
 const NAME: Column<ListedPod> = Column {
     heading: "NAME",
-    cell: |pod, _| pod.name().into_owned(),
+    cell: |pod, _| pod.name(),
 };
 const NAMESPACE: Column<ListedPod> = Column {
     heading: "NAMESPACE",
-    cell: |pod, _| pod.namespace().into_owned(),
+    cell: |pod, _| pod.namespace(),
 };
 const ATTEMPT: Column<ListedPod> = Column {
     heading: "ATTEMPT",
-    cell: |pod, _| pod.attempt().to_string(),
+    cell: |pod, _| pod.attempt().to_string().into(),
 };
 const RUNTIME: Column<ListedPod> = Column {
     heading: "RUNTIME",
-    cell: |pod, _| runtime(&pod.runtime_handler()).to_owned(),
+    cell: |pod, _| runtime(pod.runtime_handler()),
 };
 const UID: Column<ListedPod> = Column {
     heading: "POD UID",
-    cell: |pod, _| pod.uid().into_owned(),
+    cell: |pod, _| pod.uid(),
 };
 
 const COLUMNS: &[&Column<ListedPod>] =
@@ -100,11 +101,11 @@ pub async fn run(args: &Pods, session: &Session) -> Result<Exit, Error> {
 }
 
 /// The handler that runs the pod; CRI leaves the name of the default one out.
-fn runtime(handler: &str) -> &str {
-    match handler {
-        "" => "(default)",
-        handler => handler,
+fn runtime(handler: Cow<'_, str>) -> Cow<'_, str> {
+    if handler.is_empty() {
+        return Cow::Borrowed("(default)");
     }
+    handler
 }
 
 fn block(pod: &PodSandbox, _: &Cells) -> String {
@@ -121,6 +122,6 @@ fn block(pod: &PodSandbox, _: &Cells) -> String {
     block.line("Created", &crate::render::human::timestamp(pod.created_at));
     block.map("Labels", &pod.labels);
     block.map("Annotations", &pod.annotations);
-    block.line("Runtime", runtime(&pod.runtime_handler));
+    block.line("Runtime", &runtime((&pod.runtime_handler).into()));
     block.finish()
 }

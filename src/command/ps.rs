@@ -47,7 +47,7 @@ pub struct Ps {
 
 const ID: Column<ListedContainer> = Column {
     heading: "CONTAINER",
-    cell: |c, cells| cells.id(&c.id()),
+    cell: |c, cells| cells.id(c.id()),
 };
 const IMAGE: Column<ListedContainer> = Column {
     heading: "IMAGE",
@@ -55,23 +55,23 @@ const IMAGE: Column<ListedContainer> = Column {
 };
 const CREATED: Column<ListedContainer> = Column {
     heading: "CREATED",
-    cell: |c, cells| cells.age(c.created_at()),
+    cell: |c, cells| cells.age(c.created_at()).into(),
 };
 const STATE: Column<ListedContainer> = Column {
     heading: "STATE",
-    cell: |c, _| c.state().word(),
+    cell: |c, _| c.state().word().into(),
 };
 const NAME: Column<ListedContainer> = Column {
     heading: "NAME",
-    cell: |c, _| c.name().into_owned(),
+    cell: |c, _| c.name(),
 };
 const ATTEMPT: Column<ListedContainer> = Column {
     heading: "ATTEMPT",
-    cell: |c, _| c.attempt().to_string(),
+    cell: |c, _| c.attempt().to_string().into(),
 };
 const POD_ID: Column<ListedContainer> = Column {
     heading: "POD ID",
-    cell: |c, cells| cells.id(&c.pod_sandbox_id()),
+    cell: |c, cells| cells.id(c.pod_sandbox_id()),
 };
 const POD: Column<ListedContainer> = Column {
     heading: "POD",
@@ -84,13 +84,13 @@ const NAMESPACE: Column<ListedContainer> = Column {
 const IMAGE_ID: Column<ListedContainer> = Column {
     heading: "IMAGE ID",
     cell: |c, cells| match c.image_id() {
-        id if id.is_empty() => cells.id(&c.image_ref()),
-        id => cells.id(&id),
+        id if id.is_empty() => cells.id(c.image_ref()),
+        id => cells.id(id),
     },
 };
 const POD_UID: Column<ListedContainer> = Column {
     heading: "POD UID",
-    cell: |c, _| c.pod_uid().into_owned(),
+    cell: |c, _| c.pod_uid(),
 };
 
 const COLUMNS: &[&Column<ListedContainer>] = &[
@@ -140,17 +140,17 @@ pub async fn run(args: &Ps, session: &Session) -> Result<Exit, Error> {
         .await
 }
 
-fn known(name: Option<Cow<'_, str>>) -> String {
-    name.map_or_else(|| "unknown".to_owned(), Cow::into_owned)
+fn known(name: Option<Cow<'_, str>>) -> Cow<'_, str> {
+    name.unwrap_or(Cow::Borrowed("unknown"))
 }
 
 /// The image of a container as the table shows it: cut only where it is an id.
-fn image(container: &ListedContainer, cells: &Cells) -> String {
+fn image<'c>(container: &'c ListedContainer, cells: &Cells) -> Cow<'c, str> {
     let image = container.image();
     if image.starts_with("sha256:") {
-        cells.id(&image)
+        cells.id(image)
     } else {
-        image.into_owned()
+        image
     }
 }
 

@@ -56,35 +56,35 @@ const ID: Column<Row> = Column {
 };
 const NAME: Column<Row> = Column {
     heading: "NAME",
-    cell: |row, _| row.stats.name.clone(),
+    cell: |row, _| (&row.stats.name).into(),
 };
 const CPU: Column<Row> = Column {
     heading: "CPU %",
-    cell: |row, _| row.percent_cell(),
+    cell: |row, _| row.percent_cell().into(),
 };
 const MEMORY: Column<Row> = Column {
     heading: "MEM",
-    cell: |row, _| human::size(row.stats.memory.unwrap_or(0), 4),
+    cell: |row, _| human::size(row.stats.memory.unwrap_or(0), 4).into(),
 };
 const DISK: Column<Row> = Column {
     heading: "DISK",
-    cell: |row, _| human::size(row.stats.disk.unwrap_or(0), 4),
+    cell: |row, _| human::size(row.stats.disk.unwrap_or(0), 4).into(),
 };
 const INODES: Column<Row> = Column {
     heading: "INODES",
-    cell: |row, _| row.stats.inodes.unwrap_or(0).to_string(),
+    cell: |row, _| row.stats.inodes.unwrap_or(0).to_string().into(),
 };
 const SWAP: Column<Row> = Column {
     heading: "SWAP",
-    cell: |row, _| human::size(row.stats.swap.unwrap_or(0), 4),
+    cell: |row, _| human::size(row.stats.swap.unwrap_or(0), 4).into(),
 };
 const POD: Column<Row> = Column {
     heading: "POD",
-    cell: |row, _| row.stats.pod_name().unwrap_or("unknown").to_owned(),
+    cell: |row, _| row.stats.pod_name().unwrap_or("unknown").into(),
 };
 const NAMESPACE: Column<Row> = Column {
     heading: "NAMESPACE",
-    cell: |row, _| row.stats.pod_namespace().unwrap_or("unknown").to_owned(),
+    cell: |row, _| row.stats.pod_namespace().unwrap_or("unknown").into(),
 };
 
 const COLUMNS: &[&Column<Row>] = &[&ID, &NAME, &CPU, &MEMORY, &DISK, &INODES, &SWAP];

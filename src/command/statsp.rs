@@ -42,7 +42,7 @@ pub struct PodStatsOf {
 
 const POD: Column<Row> = Column {
     heading: "POD",
-    cell: |row, _| row.stats.name.clone(),
+    cell: |row, _| (&row.stats.name).into(),
 };
 const ID: Column<Row> = Column {
     heading: "POD ID",
@@ -50,23 +50,23 @@ const ID: Column<Row> = Column {
 };
 const CPU: Column<Row> = Column {
     heading: "CPU %",
-    cell: |row, _| row.percent_cell(),
+    cell: |row, _| row.percent_cell().into(),
 };
 const MEMORY: Column<Row> = Column {
     heading: "MEM",
-    cell: |row, _| human::size(row.stats.memory.unwrap_or(0), 4),
+    cell: |row, _| human::size(row.stats.memory.unwrap_or(0), 4).into(),
 };
 const NAMESPACE: Column<Row> = Column {
     heading: "NAMESPACE",
-    cell: |row, _| row.stats.namespace.clone(),
+    cell: |row, _| (&row.stats.namespace).into(),
 };
 const RECEIVED: Column<Row> = Column {
     heading: "RECEIVED",
-    cell: |row, _| network(row, |(received, _)| received),
+    cell: |row, _| network(row, |(received, _)| received).into(),
 };
 const SENT: Column<Row> = Column {
     heading: "SENT",
-    cell: |row, _| network(row, |(_, sent)| sent),
+    cell: |row, _| network(row, |(_, sent)| sent).into(),
 };
 const PROCESSES: Column<Row> = Column {
     heading: "PROCESSES",
@@ -74,6 +74,7 @@ const PROCESSES: Column<Row> = Column {
         row.stats
             .processes
             .map_or("-".to_owned(), |count| count.to_string())
+            .into()
     },
 };
 

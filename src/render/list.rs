@@ -3,6 +3,7 @@
 //!
 //! comfy-table would triple the time of a large `ps`, and scripts parse these columns.
 
+use std::borrow::Cow;
 use std::io;
 
 use unicode_width::UnicodeWidthStr;
@@ -19,7 +20,7 @@ pub struct Column<R> {
     /// The heading, in capitals.
     pub heading: &'static str,
     /// What stands in it.
-    pub cell: fn(&R, &Cells) -> String,
+    pub cell: for<'r> fn(&'r R, &Cells) -> Cow<'r, str>,
 }
 
 /// What a cell has to know beside its row.
@@ -33,11 +34,11 @@ pub struct Cells {
 
 impl Cells {
     /// An id as the table shows it.
-    pub fn id(&self, id: &str) -> String {
-        if self.full_ids {
-            id.to_owned()
-        } else {
-            human::short_id(id).to_owned()
+    pub fn id<'i>(&self, id: impl Into<Cow<'i, str>>) -> Cow<'i, str> {
+        match id.into() {
+            id if self.full_ids => id,
+            Cow::Borrowed(id) => Cow::Borrowed(human::short_id(id)),
+            Cow::Owned(id) => Cow::Owned(human::short_id(&id).to_owned()),
         }
     }
 
@@ -70,11 +71,8 @@ pub struct Sheet<'c, R, K> {
     cells: Cells,
     widths: Vec<usize>,
     rows: Sorted<K>,
-    line: String,
+    row: Vec<u8>,
 }
-
-/// What stands between two cells of a kept row: no cell that is safe to show has it.
-const BETWEEN: char = '\0';
 
 impl<'c, R, K: Ord> Sheet<'c, R, K> {
     /// A table without rows.
@@ -85,22 +83,18 @@ impl<'c, R, K: Ord> Sheet<'c, R, K> {
             cells,
             widths,
             rows: Sorted::default(),
-            line: String::new(),
+            row: Vec::new(),
         }
     }
 
     /// Adds a row.
     pub fn push(&mut self, key: K, row: &R) {
-        self.line.clear();
+        self.row.clear();
         for (column, room_for) in self.columns.iter().zip(&mut self.widths) {
             let cell = (column.cell)(row, &self.cells);
-            let cell = sanitize::line(&cell);
-            *room_for = (*room_for).max(room(&cell));
-            self.line.push_str(&cell);
-            self.line.push(BETWEEN);
+            *room_for = (*room_for).max(MIN_WIDTH.max(keep(&mut self.row, &cell) + PADDING));
         }
-        self.line.pop();
-        self.rows.push(key, self.line.as_bytes());
+        self.rows.push(key, &self.row);
     }
 
     /// Writes the heading and the rows, only the first ones if `keep` says so.
@@ -109,12 +103,13 @@ impl<'c, R, K: Ord> Sheet<'c, R, K> {
     /// Whatever `out` says.
     pub fn write(mut self, keep: Option<usize>, out: &mut impl io::Write) -> io::Result<()> {
         let mut page = Vec::with_capacity(2 * PAGE);
-        let headings = self.columns.iter().map(|column| column.heading);
-        push_row(&mut page, headings, &self.widths);
+        let mut headings = Vec::new();
+        for column in self.columns {
+            self::keep(&mut headings, column.heading);
+        }
+        push_row(&mut page, &headings, &self.widths);
         for row in self.rows.sorted(keep) {
-            // What was pushed is text.
-            let row = str::from_utf8(row).unwrap_or_default();
-            push_row(&mut page, row.split(BETWEEN), &self.widths);
+            push_row(&mut page, row, &self.widths);
             if page.len() >= PAGE {
                 out.write_all(&page)?;
                 page.clear();
@@ -141,12 +136,53 @@ fn width(text: &str) -> usize {
     }
 }
 
-fn push_row<'c>(out: &mut Vec<u8>, cells: impl Iterator<Item = &'c str>, widths: &[usize]) {
-    let mut missing = 0;
-    for (cell, width_of_column) in cells.zip(widths) {
+/// In front of a kept cell whose length is not its width, or too long for one byte: both follow in four bytes each.
+const LONG: u8 = u8::MAX;
+
+/// Puts a cell, safe to show, behind the others of its row, with its length in front; returns how many columns it takes.
+fn keep(row: &mut Vec<u8>, cell: &str) -> usize {
+    if let Ok(length) = u8::try_from(cell.len())
+        && length < LONG
+        && sanitize::is_plain(cell)
+    {
+        row.push(length);
+        row.extend_from_slice(cell.as_bytes());
+        return cell.len();
+    }
+    let cell = sanitize::line(cell);
+    let width = width(&cell);
+    row.push(LONG);
+    for number in [cell.len(), width] {
+        // A cell is part of a message, and those are shorter than 4 GiB.
+        row.extend_from_slice(&(number as u32).to_le_bytes());
+    }
+    row.extend_from_slice(cell.as_bytes());
+    width
+}
+
+/// The first of the kept cells, how many columns it takes, and those behind it.
+fn kept(row: &[u8]) -> Option<(&[u8], usize, &[u8])> {
+    let (&length, rest) = row.split_first()?;
+    if length != LONG {
+        let (cell, rest) = rest.split_at_checked(usize::from(length))?;
+        return Some((cell, cell.len(), rest));
+    }
+    let (length, rest) = rest.split_first_chunk()?;
+    let (width, rest) = rest.split_first_chunk()?;
+    let (cell, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((cell, u32::from_le_bytes(*width) as usize, rest))
+}
+
+fn push_row(out: &mut Vec<u8>, row: &[u8], widths: &[usize]) {
+    let (mut missing, mut row) = (0, row);
+    for room in widths {
+        let Some((cell, width, rest)) = kept(row) else {
+            break;
+        };
         out.resize(out.len() + missing, b' ');
-        out.extend_from_slice(cell.as_bytes());
-        missing = width_of_column.saturating_sub(width(cell));
+        out.extend_from_slice(cell);
+        missing = room.saturating_sub(width);
+        row = rest;
     }
     out.push(b'\n');
 }
@@ -299,11 +335,11 @@ mod tests {
 
     const NAME: Column<(&str, &str)> = Column {
         heading: "NAME",
-        cell: |row, _| row.0.to_owned(),
+        cell: |row, _| row.0.into(),
     };
     const NOTE: Column<(&str, &str)> = Column {
         heading: "NOTE",
-        cell: |row, _| row.1.to_owned(),
+        cell: |row, _| row.1.into(),
     };
 
     #[test]
@@ -312,6 +348,7 @@ mod tests {
             ("a", "first"),
             ("a-name-longer-than-twenty", "日本"),
             ("日本", "x\ny"),
+            ("b", "long ".repeat(60).leak()),
         ];
         let text = table(
             &[&NAME, &NOTE],
@@ -324,8 +361,9 @@ mod tests {
         let expected = "NAME                        NOTE\n\
                         a                           first\n\
                         a-name-longer-than-twenty   日本\n\
-                        日本                        x\\ny\n";
-        assert_eq!(text, expected);
+                        日本                        x\\ny\n\
+                        b                           ";
+        assert_eq!(text, format!("{expected}{}\n", "long ".repeat(60)));
     }
 
     #[test]

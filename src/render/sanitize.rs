@@ -36,12 +36,27 @@ fn escape(text: &str, harmful: impl Fn(char) -> bool) -> String {
     safe
 }
 
-/// Whether a text is printable ASCII, as nearly all of it is. Without a shortcut, so that many bytes are compared at once.
-fn is_plain(text: &str) -> bool {
-    let plain = |byte: &u8| (b' '..0x7f).contains(byte);
-    text.as_bytes()
-        .iter()
-        .fold(true, |all, byte| all & plain(byte))
+/// Whether a text is printable ASCII, as nearly all of it is: then it takes as many columns as it has bytes. Asked of every
+/// cell of a list, so eight bytes are looked at together.
+pub fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (words, rest) = bytes.as_chunks();
+    // The last eight bytes overlap with those before them, so that none are left over.
+    match bytes.last_chunk() {
+        Some(last) => words.iter().all(|word| is_plain_word(*word)) && is_plain_word(*last),
+        None => rest.iter().all(|byte| (b' '..0x7f).contains(byte)),
+    }
+}
+
+/// The same of eight bytes. In each the highest bit tells: it is set in what is no ASCII, and by the subtraction in what is
+/// smaller than a space or a delete (a byte that borrows from the next one is itself one of them).
+#[inline(always)]
+fn is_plain_word(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(bytes);
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
+    let control = below(word, u64::from(b' ')) | below(word ^ (EACH * 0x7f), 1);
+    (word | control) & (EACH << 7) == 0
 }
 
 /// Whether a character does something else than being seen.
@@ -60,6 +75,22 @@ mod tests {
     #[test]
     fn what_is_harmless_stays_as_it_is() {
         assert!(matches!(line("nginx — grün 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn plain_is_printable_ascii_wherever_it_stands() {
+        for byte in 0..=0x7f_u8 {
+            for (before, after) in [(0, 0), (3, 2), (8, 0), (7, 9), (0, 15)] {
+                let text = format!(
+                    "{}{}{}",
+                    "a".repeat(before),
+                    char::from(byte),
+                    " ".repeat(after)
+                );
+                assert_eq!(is_plain(&text), (b' '..0x7f).contains(&byte), "{text:?}");
+            }
+        }
+        assert!(is_plain("") && !is_plain("é") && !is_plain("a long text with a é in it"));
     }
 
     #[test]
