@@ -6,6 +6,7 @@ mod plugin;
 
 use std::ffi::OsString;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,19 +204,40 @@ fn run(cli: &Cli, name: &str, dialect: Dialect, output: Output, plugin: Option<P
 /// Parses a command line with no more of the parser than it takes: with the command that is meant and without the other
 /// ones, which are most of what a short run costs. Whatever does not succeed that way is parsed with all of it.
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let all = Command::augment_subcommands(clap::Command::new("criscope"));
-    let named = |word: &OsString| all.find_subcommand(word);
-    let alone = arguments.iter().skip(1).find_map(named).and_then(|meant| {
-        let parser = Global::augment_args(clap::Command::new("criscope"))
-            .args_override_self(true)
-            .subcommand(meant.clone());
-        let matches = parser.try_get_matches_from(arguments).ok()?;
-        Cli::from_arg_matches(&matches).ok()
-    });
-    match alone {
-        Some(cli) => Ok(cli),
-        None => Cli::try_parse_from(arguments),
+    // The process will end soon: to take parsers apart would cost it as much again as to build them.
+    let all = ManuallyDrop::new(Command::augment_subcommands(clap::Command::new("criscope")));
+    let named = |(place, word): (usize, &OsString)| Some((place, all.find_subcommand(word)?));
+    let alone = arguments.iter().enumerate().skip(1).find_map(named);
+    alone
+        .and_then(|(place, meant)| {
+            let behind = arguments.get(place..).unwrap_or_default();
+            parse_alone(meant, behind, arguments)
+        })
+        .map_or_else(|| Cli::try_parse_from(arguments), Ok)
+}
+
+/// Parses a command line whose command is known; `None` if it does not succeed. `behind` is what follows the command.
+fn parse_alone(meant: &clap::Command, behind: &[OsString], arguments: &[OsString]) -> Option<Cli> {
+    let mut parser = Global::augment_args(clap::Command::new("criscope"))
+        .args_override_self(true)
+        .subcommand(meant.clone());
+    // Flags that may stand on both sides are copied from one to the other, all of them. They are rarely behind.
+    let is_behind = |flag: &clap::Arg| {
+        flag.get_long().is_some_and(|name| {
+            let same = |word: &OsString| {
+                word.to_str()
+                    .and_then(|word| word.strip_prefix("--")?.strip_prefix(name))
+                    .is_some()
+            };
+            flag.is_global_set() && behind.iter().any(same)
+        })
+    };
+    if !parser.get_arguments().any(is_behind) {
+        parser = parser.mut_args(|flag| flag.global(false));
     }
+    let mut parser = ManuallyDrop::new(parser);
+    let matches = ManuallyDrop::new(parser.try_get_matches_from_mut(arguments).ok()?);
+    Cli::from_arg_matches(&matches).ok()
 }
 
 fn start(
@@ -341,4 +363,32 @@ fn misuse(error: &clap::Error, arguments: &[OsString], output: Output) -> Exit {
 /// The whole command line.
 pub fn parser() -> clap::Command {
     Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_parser_reads_what_all_of_it_reads() {
+        for line in [
+            "criscope ps -a",
+            "criscope --debug ps",
+            "criscope -D -r /run/a.sock ps --last 3",
+            "criscope ps --debug",
+            "criscope --silent pods --runtime-endpoint=/run/a.sock -q",
+            "criscope images --rpc-timeout 3s",
+            "criscope exec --debug c true",
+            "criscope exec c ls --debug",
+            "criscope exec c -- ls --silent",
+            "criscope --config ps images",
+            "criscope registry route --debug nginx",
+            "criscope --debug",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let all = Cli::try_parse_from(&words).map_err(|error| error.kind());
+            let part = parse(&words).map_err(|error| error.kind());
+            assert_eq!(format!("{part:?}"), format!("{all:?}"), "{line}");
+        }
+    }
 }
