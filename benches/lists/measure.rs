@@ -20,21 +20,34 @@ pub struct Cost {
 /// A command line that is measured.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// How it is called in the table.
-    pub name: String,
     /// The program.
     pub program: String,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Whether it is told where the node is, or has to find out.
+    pub told: bool,
 }
 
 impl Subject {
+    /// A command line that is told where the node is.
+    pub fn new(program: &str, line: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: line.split(' ').map(str::to_owned).collect(),
+            told: true,
+        }
+    }
+
     fn command(&self, program: &str, before: &[&str], endpoint: &str) -> Command {
         let mut command = Command::new(program);
+        if self.told {
+            command.env("CONTAINER_RUNTIME_ENDPOINT", endpoint);
+        } else {
+            command.env_remove("CONTAINER_RUNTIME_ENDPOINT");
+        }
         command
             .args(before)
             .args(&self.arguments)
-            .env("CONTAINER_RUNTIME_ENDPOINT", endpoint)
             .env("CRI_CONFIG_FILE", "/dev/null")
             .env("TZ", "UTC")
             .stdin(Stdio::null())
@@ -43,20 +56,19 @@ impl Subject {
         command
     }
 
-    fn run(&self, endpoint: &str) -> io::Result<Cost> {
+    /// Runs it once: what it takes, and its exit code; -1 for one that a signal has ended.
+    pub fn run(&self, endpoint: &str) -> io::Result<(Cost, i32)> {
         let mut command = self.command(&self.program, &[], endpoint);
         let began = Instant::now();
         let child = command.spawn()?;
         let used = child.wait4()?;
         let wall = began.elapsed();
-        if !used.status.success() {
-            return Err(io::Error::other(format!("{} failed", self.name)));
-        }
-        Ok(Cost {
+        let cost = Cost {
             wall,
             cpu: used.rusage.utime + used.rusage.stime,
             memory: used.rusage.maxrss,
-        })
+        };
+        Ok((cost, used.status.code().unwrap_or(-1)))
     }
 
     /// How many instructions it executes outside the kernel; `None` where callgrind cannot say.
@@ -87,7 +99,7 @@ pub fn in_turn(subjects: &[Subject], endpoint: &str, runs: usize) -> Vec<Option<
     for round in 0..=runs {
         for (subject, costs) in subjects.iter().zip(&mut costs) {
             match subject.run(endpoint) {
-                Ok(cost) if round > 0 => costs.push(cost),
+                Ok((cost, 0)) if round > 0 => costs.push(cost),
                 _ => {}
             }
         }

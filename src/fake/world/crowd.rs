@@ -1,7 +1,10 @@
-//! The lists of a very large node, made while they are sent: 100,000 containers in the memory of their bytes.
+//! The lists of a very large node, made when they are first asked for: 100,000 containers in the memory of their bytes. The
+//! last one is kept, so that who asks again does not wait for it to be made.
 //!
 //! The elements are those of [`World::generated`]; there is nothing behind them, so asking for a single one finds
 //! nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use prost::encoding::message;
@@ -11,8 +14,19 @@ use crate::cri;
 use crate::fake::rpc::BATCH;
 
 /// How many pods, containers and images there are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Crowd(usize);
+#[derive(Debug, Clone)]
+pub(super) struct Crowd {
+    count: usize,
+    last: Arc<Mutex<Option<Kept>>>,
+}
+
+/// An answer, and what was asked for it.
+#[derive(Debug)]
+struct Kept {
+    rpc: String,
+    request: Vec<u8>,
+    messages: Vec<Bytes>,
+}
 
 /// Whether a list is one message or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +40,10 @@ impl World {
     /// not found. Takes the memory of the lists that are asked for, about 1.75 kB per pod, container and image.
     pub fn crowded(count: usize) -> Self {
         let mut world = Self::empty_at("containerd", "2.1.4", Clock::Fixed(generated::NOW));
-        world.crowd = Some(Crowd(count));
+        world.crowd = Some(Crowd {
+            count,
+            last: Arc::default(),
+        });
         world
     }
 
@@ -36,26 +53,40 @@ impl World {
         rpc: &str,
         request: &[u8],
     ) -> Option<Result<Vec<Bytes>, prost::DecodeError>> {
-        let crowd = self.crowd?;
+        let crowd = self.crowd.as_ref()?;
+        if let Some(kept) = &*crowd.last.lock().unwrap_or_else(PoisonError::into_inner)
+            && (kept.rpc == rpc && kept.request == request)
+        {
+            return Some(Ok(kept.messages.clone()));
+        }
         let form = if rpc.starts_with("Stream") {
             Form::Streamed
         } else {
             Form::Unary
         };
         // The requests of both forms are alike.
-        Some(match rpc {
+        let made = match rpc {
             "ListPodSandbox" | "StreamPodSandboxes" => crowd.pods(form, request),
             "ListContainers" | "StreamContainers" => crowd.containers(form, request),
             "ListImages" | "StreamImages" => {
                 Ok(crowd.collect(form, |index| Some(generated::image(index).image)))
             }
             _ => return None,
-        })
+        };
+        if let Ok(messages) = &made {
+            let kept = Kept {
+                rpc: rpc.to_owned(),
+                request: request.to_vec(),
+                messages: messages.clone(),
+            };
+            *crowd.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        }
+        Some(made)
     }
 }
 
 impl Crowd {
-    fn pods(self, form: Form, request: &[u8]) -> Result<Vec<Bytes>, prost::DecodeError> {
+    fn pods(&self, form: Form, request: &[u8]) -> Result<Vec<Bytes>, prost::DecodeError> {
         let request: cri::ListPodSandboxRequest = prost::Message::decode(request)?;
         let filter = request.filter.unwrap_or_default();
         Ok(self.collect(form, |index| {
@@ -65,7 +96,7 @@ impl Crowd {
         }))
     }
 
-    fn containers(self, form: Form, request: &[u8]) -> Result<Vec<Bytes>, prost::DecodeError> {
+    fn containers(&self, form: Form, request: &[u8]) -> Result<Vec<Bytes>, prost::DecodeError> {
         let request: cri::ListContainersRequest = prost::Message::decode(request)?;
         let filter = request.filter.unwrap_or_default();
         Ok(self.collect(form, |index| {
@@ -79,12 +110,12 @@ impl Crowd {
 
     /// The elements as field 1 of as many messages as the form wants.
     fn collect<M: prost::Message>(
-        self,
+        &self,
         form: Form,
         element: impl Fn(usize) -> Option<M>,
     ) -> Vec<Bytes> {
         let (mut messages, mut open, mut held) = (Vec::new(), BytesMut::new(), 0);
-        for element in (0..self.0).filter_map(element) {
+        for element in (0..self.count).filter_map(element) {
             if form == Form::Streamed && held == BATCH {
                 messages.push(open.split().freeze());
                 held = 0;
