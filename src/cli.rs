@@ -253,7 +253,7 @@ fn start(
     }
     if settings.debug {
         let subscriber = tracing_subscriber::fmt()
-            .with_writer(io::stderr)
+            .with_writer(move || output.stderr())
             .with_ansi(output.talks_to_terminal)
             .with_max_level(tracing::Level::DEBUG)
             .with_target(false)
@@ -261,6 +261,8 @@ fn start(
         // The only subscriber of the process: setting it cannot fail.
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
+    crate::interrupt::prepare()
+        .map_err(|error| Error::failure("cannot listen for signals").because(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -206,17 +206,39 @@ impl Client {
         request: Bytes,
         deadline: Option<Duration>,
     ) -> Result<Bytes, Error> {
-        // What may take for ever is only begun by a runtime that answers at all.
-        if deadline.is_none() {
-            self.answers().await?;
-        }
-        self.patiently(rpc, async || {
+        let call = self.patiently(rpc, async || {
             self.negotiated(rpc, async |api| {
                 self.call(rpc, api, request.clone(), deadline).await
             })
             .await
-        })
-        .await
+        });
+        if deadline.is_some() {
+            return call.await;
+        }
+        // What may take for ever is only begun by a runtime that answers at all, and only waited for as long as it does.
+        self.answers(self.options.deadline).await?;
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            error = self.falls_silent() => Err(error),
+        }
+    }
+
+    /// Waits until the runtime does not answer any more. A busy one may well be late: `Version` gets ten times the usual
+    /// time, and a second chance.
+    async fn falls_silent(&self) -> Error {
+        let pulse = self.options.deadline * 10;
+        loop {
+            tokio::time::sleep(pulse).await;
+            if self.answers(pulse).await.is_ok() {
+                continue;
+            }
+            match self.answers(pulse).await {
+                Err(error @ Error::Deadline { .. }) => return error,
+                // Whatever else is wrong, the call itself finds out.
+                _ => {}
+            }
+        }
     }
 
     /// Makes a call in the API that the runtime speaks, which the first call finds out.
@@ -255,12 +277,12 @@ impl Client {
         answer
     }
 
-    /// Makes sure that the runtime answers: `Version` within the client's own deadline.
-    async fn answers(&self) -> Result<(), Error> {
+    /// Makes sure that the runtime answers: `Version` within this time.
+    async fn answers(&self, deadline: Duration) -> Result<(), Error> {
         let request = call::framed(&cri::VersionRequest::default());
         self.negotiated(&VERSION, async |api| {
-            let deadline = Some(self.options.deadline);
-            self.call(&VERSION, api, request.clone(), deadline).await
+            self.call(&VERSION, api, request.clone(), Some(deadline))
+                .await
         })
         .await
         .map(drop)

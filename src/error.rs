@@ -263,6 +263,9 @@ impl From<discovery::Failure> for Error {
         let mut made = Self::undetermined(message).maybe_hint(failure.advice);
         made.causes
             .push(format!("{}: {}", failure.verdict.name(), failure.detail));
+        // Some verdicts are explained in the runtime's words already.
+        let says = failure.says.filter(|says| !failure.detail.contains(says));
+        made.causes.extend(says);
         made
     }
 }

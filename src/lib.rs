@@ -12,6 +12,7 @@ pub mod facts;
 #[cfg(feature = "demo")]
 pub mod fake;
 pub mod files;
+pub mod interrupt;
 pub mod model;
 pub mod probe;
 pub mod registry;

@@ -3,6 +3,7 @@
 
 pub mod conversion;
 pub mod documents;
+pub mod guard;
 pub mod human;
 pub mod image_probe;
 pub mod inspection;

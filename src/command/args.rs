@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::interrupt;
 use crate::render::structured;
 use crate::template::{self, Template};
 
@@ -119,8 +120,7 @@ impl TemplateText {
 /// # Errors
 /// It does not fit.
 pub fn rendered(template: &Template, document: &Value) -> Result<Vec<u8>, Error> {
-    let text = template
-        .render(document)
+    let text = interrupt::deaf(|| template.render(document))
         .map_err(|error: template::Error| Error::failure("execute template").because(&error))?;
     Ok((text + "\n").into_bytes())
 }

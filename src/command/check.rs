@@ -23,6 +23,7 @@ use crate::error::{Error, Exit};
 use crate::facts::{Fact, Facts};
 use crate::files::read;
 use crate::files::replace::{Mode, replace};
+use crate::interrupt;
 use crate::probe::node::Depth;
 use crate::render::human;
 use crate::render::report::{Situation, npd};
@@ -156,7 +157,7 @@ pub async fn run(args: &Check, session: &Session) -> Result<Exit, Error> {
         Some(path) => replace(path, &shown, Mode::New(0o644)).map_err(|error| {
             Error::usage(format!("cannot write `{}`", path.display())).because(&error)
         })?,
-        None => session.output.data(&shown)?,
+        None => session.output.report(&shown)?,
     }
     if let Some(remark) = &found.remark
         && !args.verdict.output.is_for_plugins()
@@ -260,7 +261,7 @@ impl Check {
             Err(_) => unseen(left, self.limit().saturating_sub(left)),
         };
         examine::expect(&mut facts, scope);
-        let report = check::examine(&facts, scope);
+        let report = interrupt::deaf(|| check::examine(&facts, scope));
         self.history.store(&facts, &report)?;
         Ok(Found {
             report,

@@ -11,6 +11,7 @@ use crate::check::{self, Profile, Report, Scope};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::files::read;
+use crate::interrupt;
 use crate::render::report::comparison;
 use crate::render::structured;
 
@@ -129,7 +130,7 @@ async fn report(path: &Path) -> Result<Report, Error> {
         let facts: Facts = serde_json::from_slice(&text).map_err(wrong)?;
         let mut scope = Scope::of(Profile::Node);
         scope.all = true;
-        return Ok(check::examine(&facts, &scope));
+        return Ok(interrupt::deaf(|| check::examine(&facts, &scope)));
     }
     serde_json::from_slice(&text).map_err(wrong)
 }

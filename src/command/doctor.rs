@@ -16,6 +16,7 @@ use crate::endpoint::report::Verdict;
 use crate::error::{Error, Exit};
 use crate::facts::smoke::Trial;
 use crate::facts::{Fact, Facts, Source};
+use crate::interrupt;
 use crate::probe::node::Depth;
 use crate::probe::smoke::{self, Plan};
 use crate::render::report::list;
@@ -87,14 +88,15 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
             facts.smoke = smoke(&facts, session).await;
         }
         examine::expect(&mut facts, &scope);
-        let report = check::examine(&facts, &scope);
+        let report = interrupt::deaf(|| check::examine(&facts, &scope));
         args.history.store(&facts, &report)?;
         let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
         if !args.watch {
-            session.output.data(&shown)?;
+            session.output.report(&shown)?;
             return Ok(exit);
         }
-        session.output.redraw(&shown)?;
+        session.output.clear()?;
+        session.output.report(&shown)?;
         if report.worst() <= Status::Unknown && exit.code() == 0 {
             return Ok(exit);
         }

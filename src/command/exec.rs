@@ -203,7 +203,7 @@ impl Task<'_> {
         self.header(id)?;
         match collected {
             Ok(collected) => {
-                self.session.output.data(&collected.stdout)?;
+                self.session.output.as_it_is(&collected.stdout)?;
                 self.session.output.raw(&collected.stderr);
                 Ok(collected.exit)
             }
@@ -240,13 +240,13 @@ impl Task<'_> {
             } = self.sync(id).await?;
             match self.session.dialect {
                 Dialect::Own => {
-                    self.session.output.data(&stdout)?;
+                    self.session.output.as_it_is(&stdout)?;
                     self.session.output.raw(&stderr);
                 }
                 // All of it on stdout, a line end behind each; what fails in scripts that look for one there.
                 Dialect::Crictl => {
                     let text = [&stdout[..], b"\n", &stderr, b"\n"].concat();
-                    self.session.output.data(&text)?;
+                    self.session.output.as_it_is(&text)?;
                 }
             }
             return Ok(exit);

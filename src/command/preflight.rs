@@ -19,6 +19,7 @@ use crate::error::{Error, Exit};
 use crate::facts::{Cri, Fact, Facts, Migration, Role};
 use crate::files::read;
 use crate::files::replace::{Mode, replace};
+use crate::interrupt;
 use crate::probe::node::Depth;
 use crate::registry::RuntimeId;
 use crate::render::structured;
@@ -110,14 +111,14 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
             .collect();
     }
     facts.migration = Some(migration);
-    let mut report = check::examine(&facts, &scope);
+    let mut report = interrupt::deaf(|| check::examine(&facts, &scope));
     if let Some(migration) = &facts.migration
         && args.verify.is_none()
     {
         report.next = steps(migration, &report.host);
     }
     let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
-    session.output.data(&shown)?;
+    session.output.report(&shown)?;
     Ok(exit)
 }
 

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
@@ -15,6 +14,7 @@ use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::endpoint::discover::{Given, Source};
 use crate::error::{Error, Exit};
+use crate::interrupt::{self, Duty};
 use crate::model::{Listing, Row};
 use crate::probe::discovery::{self, Discovery, Failure, Inputs};
 use crate::probe::socket::host::Host;
@@ -42,17 +42,6 @@ pub struct Session {
     pub trace: Option<Arc<Trace>>,
     client: OnceCell<Client>,
     interrupted: watch::Sender<bool>,
-    duties: AtomicUsize,
-}
-
-/// Something that has to be put right before the process ends, also when it is interrupted.
-#[derive(Debug)]
-pub struct Duty<'s>(&'s AtomicUsize);
-
-impl Drop for Duty<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Session {
@@ -72,7 +61,6 @@ impl Session {
             trace: None,
             client: OnceCell::new(),
             interrupted: watch::Sender::new(false),
-            duties: AtomicUsize::new(0),
         }
     }
 
@@ -94,14 +82,13 @@ impl Session {
     }
 
     /// Takes on a duty: until it is dropped, an interruption does not end the command at once.
-    pub fn duty(&self) -> Duty<'_> {
-        self.duties.fetch_add(1, Ordering::Relaxed);
-        Duty(&self.duties)
+    pub fn duty(&self) -> Duty {
+        Duty::new()
     }
 
     /// Whether somebody has taken on a duty.
     pub fn has_duties(&self) -> bool {
-        self.duties.load(Ordering::Relaxed) > 0
+        interrupt::has_duties()
     }
 
     /// Now, in nanoseconds since 1970.

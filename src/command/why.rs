@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
 use crate::facts::Fact;
+use crate::interrupt;
 use crate::model::{Container, Image, Listing, PodSandbox};
 use crate::probe::node::subject::{self, Meant};
 use crate::probe::node::{self, Depth};
@@ -88,10 +89,10 @@ pub async fn run(args: &Why, session: &Session) -> Result<Exit, Error> {
     }
     let mut scope = Scope::of(Profile::Subject);
     scope.all = true;
-    let mut report = check::examine(&facts, &scope);
+    let mut report = interrupt::deaf(|| check::examine(&facts, &scope));
     story(&mut report);
     let (shown, exit) = args.verdict.on(&report, &facts.calls, session)?;
-    session.output.data(&shown)?;
+    session.output.report(&shown)?;
     Ok(exit)
 }
 

@@ -61,6 +61,8 @@ pub struct Failure {
     pub verdict: Verdict,
     /// What was seen.
     pub detail: String,
+    /// What the runtime itself says, word for word.
+    pub says: Option<String>,
     /// What to do.
     pub advice: Option<String>,
 }
@@ -72,6 +74,7 @@ impl Failure {
             endpoint: Some(endpoint.clone()),
             verdict: found.verdict,
             detail: found.detail,
+            says: found.runtime_says,
             advice: found.advice,
         }
     }
@@ -381,6 +384,7 @@ impl Discovery {
                 endpoint: None,
                 verdict: Verdict::Absent,
                 detail: "none of the known sockets exists".to_owned(),
+                says: None,
                 advice: Some(
                     "start the container runtime, or name its socket with `-r unix:///PATH`; `criscope endpoints` \
                      lists the known ones"
@@ -392,6 +396,7 @@ impl Discovery {
             endpoint: Some(report.endpoint.clone()),
             verdict: report.verdict,
             detail: report.detail.clone(),
+            says: report.runtime_says.clone(),
             advice: report.advice.clone(),
         })
     }

@@ -6,8 +6,10 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::guard::{Guard, Passing};
 use super::{human, sanitize};
 use crate::error::Error;
+use crate::interrupt;
 use crate::secret::cover::addresses;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -48,19 +50,51 @@ impl Output {
         }
     }
 
-    /// Writes data.
+    /// Writes data. A terminal gets no control characters.
     ///
     /// # Errors
     /// Whatever stdout says; [`io::ErrorKind::BrokenPipe`] means that nobody reads any more.
     pub fn data(&self, bytes: &[u8]) -> io::Result<()> {
+        self.passing(bytes, Passing::Text)
+    }
+
+    /// Writes a report, which has colours where they are wanted, and in which everything from outside was escaped when
+    /// it was laid out.
+    ///
+    /// # Errors
+    /// As [`Output::data`].
+    pub fn report(&self, bytes: &[u8]) -> io::Result<()> {
+        self.passing(bytes, Passing::Colours)
+    }
+
+    fn passing(&self, bytes: &[u8], passing: Passing) -> io::Result<()> {
+        let mut stdout = Guard::new(io::stdout().lock(), self.terminal, passing);
+        interrupt::deaf(|| {
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        })
+    }
+
+    /// Writes what a command in a container wrote to its stdout, as it is.
+    ///
+    /// # Errors
+    /// As [`Output::data`].
+    pub fn as_it_is(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(bytes)?;
-        stdout.flush()
+        interrupt::deaf(|| {
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        })
     }
 
     /// Stdout, for data that is written piece by piece. The pieces should be large.
-    pub fn stdout(&self) -> impl Write {
-        io::stdout().lock()
+    pub fn stdout(&self) -> impl Write + use<> {
+        Guard::new(io::stdout().lock(), self.terminal, Passing::Text)
+    }
+
+    /// Stderr, for what is told line by line by others than us.
+    pub fn stderr(&self) -> impl Write + use<> {
+        Guard::new(io::stderr(), self.talks_to_terminal, Passing::Colours)
     }
 
     /// Writes what a command in a container wrote to its stderr, as it is.
@@ -73,11 +107,19 @@ impl Output {
     /// # Errors
     /// As [`Output::data`].
     pub fn redraw(&self, bytes: &[u8]) -> io::Result<()> {
-        if self.terminal {
-            // What was there before stays in the scrollback.
-            self.data(b"\x1b[H\x1b[2J")?;
-        }
+        self.clear()?;
         self.data(bytes)
+    }
+
+    /// Clears a terminal. What was there before stays in the scrollback.
+    ///
+    /// # Errors
+    /// As [`Output::data`].
+    pub fn clear(&self) -> io::Result<()> {
+        match self.terminal {
+            true => self.as_it_is(b"\x1b[H\x1b[2J"),
+            false => Ok(()),
+        }
     }
 
     /// Tells what is going on. crictl tells nothing of the kind.

@@ -60,7 +60,7 @@ fn is_plain_word(bytes: [u8; 8]) -> bool {
 }
 
 /// Whether a character does something else than being seen.
-fn is_harmful(c: char) -> bool {
+pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'

@@ -14,6 +14,7 @@ use super::given::Given;
 use crate::check::Status;
 use crate::check::remark::{Alias, Frame, patch, report};
 use crate::error::{Error, Exit};
+use crate::interrupt;
 use crate::registry::declared::Declared;
 use crate::registry::in_force::Read;
 use crate::registry::lint::{Remark, lint};
@@ -82,7 +83,7 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
         ..Situation::default()
     };
     for subject in &subjects {
-        let mut remarks = lint(&subject.declared, &subject.runtime);
+        let mut remarks = interrupt::deaf(|| lint(&subject.declared, &subject.runtime));
         remarks.retain(|remark| !subject.is_scaffold(remark));
         let report = report(
             &remarks,
@@ -136,7 +137,7 @@ pub async fn run(args: &Lint, session: &Session) -> Result<Exit, Error> {
         session.output.data(patches.as_bytes())?;
     } else {
         let shown = examine::shown(&reports, args.output, &situation, &[], session)?;
-        session.output.data(&shown)?;
+        session.output.report(&shown)?;
     }
     Ok(exit)
 }
