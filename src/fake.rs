@@ -26,6 +26,7 @@ mod thread;
 pub mod world;
 
 pub use host::Host;
+pub use http2::frame;
 pub use node::{Api, Node};
 pub use rules::{Answer, End, Held, Rewrite, Rule};
 pub use socket::{Situation, Socket};

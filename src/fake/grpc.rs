@@ -62,7 +62,8 @@ pub(super) fn unframe(body: Bytes) -> Result<Bytes, Status> {
 
 /// An answer that is only a status (gRPC's trailers-only form, which grpc-go sends for every early error).
 pub(super) fn status(status: &Status) -> Response<Body> {
-    let mut response = Response::new(body(stream::empty()));
+    // A body that is known to be over lets END_STREAM go with the headers: grpc-go does not read the status otherwise.
+    let mut response = Response::new(full(Bytes::new()));
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
     response.headers_mut().extend(trailers(status));
     response

@@ -40,7 +40,8 @@ pub(super) fn data(stream: u32, payload: &[u8]) -> Bytes {
     frame(0, 0, stream, payload)
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Bytes {
+/// Any frame, also one that makes no sense: type, flags, stream and payload as they are.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(HEAD + payload.len());
     frame.put_uint(payload.len() as u64, 3);
     frame.put_u8(kind);

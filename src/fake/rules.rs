@@ -209,6 +209,8 @@ pub enum End {
     Cut,
     /// RST_STREAM.
     Reset,
+    /// GOAWAY with this error code, then the connection is closed.
+    GoAway(u32),
     /// Not at all.
     Hang,
 }

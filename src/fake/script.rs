@@ -11,6 +11,9 @@ use super::http2;
 use super::rules::{Answer, End};
 use super::service::{Connection, Control};
 
+/// What a body has to be sent before its connection ends.
+const GOODBYE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// An answer out of a rule.
 pub(super) async fn play(
     answer: Answer,
@@ -22,7 +25,7 @@ pub(super) async fn play(
         Answer::Status(code, message) => grpc::status(&Status::new(code, message)),
         Answer::Body(chunks, end) => {
             let data = stream::iter(chunks).map(|chunk| Ok(Frame::data(chunk)));
-            grpc::streaming(data.chain(ending(end)))
+            grpc::streaming(data.chain(ending(end, connection)))
         }
         Answer::Drip {
             message,
@@ -38,7 +41,10 @@ pub(super) async fn play(
                 tokio::time::sleep(pause).await;
                 Some((Ok(Frame::data(piece)), left))
             });
-            grpc::streaming(pieces.chain(ending(End::Status(tonic::Code::Ok, String::new()))))
+            grpc::streaming(pieces.chain(ending(
+                End::Status(tonic::Code::Ok, String::new()),
+                connection,
+            )))
         }
         Answer::Flood(message) => {
             let framed = grpc::frame(&message);
@@ -68,7 +74,10 @@ async fn severed(connection: &Connection, control: Control) -> Response<Body> {
     std::future::pending().await
 }
 
-fn ending(end: End) -> stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>> {
+fn ending(
+    end: End,
+    connection: &Connection,
+) -> stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>> {
     match end {
         End::Status(code, message) => {
             let status = Status::new(code, message);
@@ -77,6 +86,16 @@ fn ending(end: End) -> stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>
         End::Trailers(map) => stream::once(async { Ok(Frame::trailers(map)) }).boxed(),
         End::Cut => stream::empty().boxed(),
         End::Reset => stream::once(async { Err("the fake resets this stream".into()) }).boxed(),
+        End::GoAway(code) => {
+            let control = connection.control.clone();
+            let goodbye = async move {
+                // Once the pieces before it are on their way: the connection ends with this.
+                tokio::time::sleep(GOODBYE).await;
+                let _ = control.send(Control::Raw(http2::go_away(0, code)));
+                std::future::pending().await
+            };
+            stream::once(goodbye).boxed()
+        }
         End::Hang => stream::pending().boxed(),
     }
 }

@@ -53,6 +53,8 @@ pub enum Situation {
     Banner(Bytes),
     /// Sends half of the server's side of the HTTP/2 preface and stops.
     HalfPreface,
+    /// Sends half of the server's side of the HTTP/2 preface and closes.
+    CutPreface,
     /// Sets HTTP/2 up and never answers a call.
     SettingsOnly,
     /// Sets HTTP/2 up and says GOAWAY with this code.
@@ -61,6 +63,10 @@ pub enum Situation {
     Drip(Duration),
     /// Sets HTTP/2 up and closes at the first call.
     ClosesAtCall,
+    /// Sets HTTP/2 up and answers the first call with these bytes, whatever they are; see [`frame`](super::frame).
+    Answers(Bytes),
+    /// The same, again and again without end.
+    Floods(Bytes),
 }
 
 /// A path in one of these situations; dropping it ends and removes everything.
@@ -190,6 +196,7 @@ async fn misbehave(mut stream: UnixStream, situation: Situation) -> io::Result<(
         Situation::Docker => return http1(&mut stream, docker).await,
         Situation::Banner(bytes) => stream.write_all(&bytes).await?,
         Situation::HalfPreface => stream.write_all(&http2::settings()[..4]).await?,
+        Situation::CutPreface => return stream.write_all(&http2::settings()[..4]).await,
         Situation::SettingsOnly => stream.write_all(&http2::settings()).await?,
         Situation::GoAway(code) => {
             stream.write_all(&http2::settings()).await?;
@@ -208,6 +215,19 @@ async fn misbehave(mut stream: UnixStream, situation: Situation) -> io::Result<(
         Situation::ClosesAtCall => {
             stream.write_all(&http2::settings()).await?;
             return first_call(&mut stream).await;
+        }
+        Situation::Answers(bytes) => {
+            stream.write_all(&http2::settings()).await?;
+            first_call(&mut stream).await?;
+            stream.write_all(&bytes).await?;
+        }
+        Situation::Floods(bytes) => {
+            stream.write_all(&http2::settings()).await?;
+            first_call(&mut stream).await?;
+            let much = bytes.repeat(1 + 16_384 / bytes.len().max(1));
+            loop {
+                stream.write_all(&much).await?;
+            }
         }
         _ => {}
     }
@@ -351,12 +371,13 @@ mod tests {
             Situation::Silent,
             Situation::SettingsOnly,
             Situation::HalfPreface,
+            Situation::CutPreface,
         ] {
             let socket = start(situation.clone());
             let answer = exchange(&socket, http2::PREFACE).await.unwrap();
             let expected = match situation {
                 Situation::Silent => 0,
-                Situation::HalfPreface => 4,
+                Situation::HalfPreface | Situation::CutPreface => 4,
                 _ => http2::HEAD,
             };
             assert_eq!(answer.len(), expected, "{situation:?}");
@@ -431,6 +452,21 @@ mod tests {
             answer[begun..begun + http2::HEAD + 1],
             http2::data(1, &[0])[..]
         );
+    }
+
+    #[tokio::test]
+    async fn a_call_is_answered_with_anything_once_or_for_ever() {
+        let bytes = Bytes::from_static(b"anything");
+        let mut call = http2::PREFACE.to_vec();
+        call.extend_from_slice(&http2::ok_headers(1));
+        let once = exchange(&start(Situation::Answers(bytes.clone())), &call).await;
+        assert_eq!(once.unwrap()[http2::HEAD..], bytes[..]);
+        let socket = start(Situation::Floods(bytes));
+        let mut stream = UnixStream::connect(socket.path()).await.unwrap();
+        stream.write_all(&call).await.unwrap();
+        let mut answer = vec![0; http2::HEAD + 8 * 10_000];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert!(answer.ends_with(b"anythinganything"));
     }
 
     #[tokio::test]

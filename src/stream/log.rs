@@ -18,7 +18,7 @@ mod watch;
 use std::io;
 use std::path::PathBuf;
 
-pub use decode::Piece;
+pub use decode::{Decoder, Piece};
 pub use place::{LinkedAway, Links, Place};
 pub use record::Output;
 pub use source::{Options, State};

@@ -141,3 +141,65 @@ fn tell(line: &Line, scratch: &std::path::Path, signal: Signal, expected: i32) {
     assert!(running, "{line} did not wait: {code:?} {stderr}");
     assert_eq!(code, Some(expected), "{line}: {stderr}");
 }
+
+/// How long a process has computed, in ticks of the clock.
+fn computed(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let rest = stat.rsplit(") ").next().unwrap();
+    rest.split(' ').nth(11).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_command_that_computes_or_cannot_write_ends_when_it_is_told_to() {
+    let node = small::node();
+    // Five containers: loops in loops that take days.
+    let depth = 20;
+    let template = format!(
+        "{}{}",
+        "{{range $.containers}}".repeat(depth),
+        "{{end}}".repeat(depth)
+    );
+    for (signal, expected) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let start = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_criscope"));
+            command
+                .args(words)
+                .env("CRI_CONFIG_FILE", "/dev/null")
+                .env("CONTAINER_RUNTIME_ENDPOINT", node.endpoint())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let tell = |child: &Child| {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+            kill_process(pid, signal).unwrap();
+        };
+        let child = start(&["ps", "-a", "-o", "go-template", "--template", &template]);
+        let before = node.calls().len();
+        assert!(node.called_within("ListContainers", 1, HANGS), "{before}");
+        let began = computed(&child);
+        while computed(&child) < began + 30 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        tell(&child);
+        let (code, stderr) = end(child);
+        assert_eq!(code, Some(expected), "{stderr}");
+
+        // More than a pipe holds, and nobody reads.
+        let mut child = start(&["completion", "bash"]);
+        let stdout = child.stdout.take().unwrap();
+        let asleep = || {
+            let wchan = std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
+            wchan.is_ok_and(|it| it.contains("pipe"))
+        };
+        while !asleep() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        tell(&child);
+        let (code, stderr) = end(child);
+        assert_eq!(code, Some(expected), "{stderr}");
+        drop(stdout);
+        node.forget_calls();
+    }
+}

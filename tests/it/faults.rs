@@ -5,15 +5,21 @@
 //! names.
 
 pub mod commands;
+mod document;
+mod full;
+mod hostile;
+mod killed;
 mod situations;
 
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use commands::Line;
-use situations::{Situation, situations};
+use situations::{Place, Situation, situations};
 
 /// The deadline that every run is given.
 const DEADLINE: &str = "300ms";
@@ -29,28 +35,87 @@ const AT_ONCE: usize = 12;
 pub struct Outcome {
     /// The exit code; none where it was killed, by us or by a signal.
     pub code: Option<i32>,
+    /// How long it ran.
+    pub took: Duration,
     /// What it wrote.
     pub stdout: Vec<u8>,
     /// What it said.
     pub stderr: String,
 }
 
+/// Somebody who is not root.
+const NOBODY: u32 = 65534;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The binary at a place that others than root can reach.
+fn for_others() -> PathBuf {
+    static COPY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let directory = COPY.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        open_to_all(directory.path());
+        // By a process of its own: a file that this one has open for writing could be handed on to a child that is just
+        // being started, and cannot be run as long as that has it.
+        let copied = Command::new("cp")
+            .args([env!("CARGO_BIN_EXE_criscope"), "criscope"])
+            .current_dir(directory.path())
+            .status();
+        assert!(copied.unwrap().success());
+        directory
+    });
+    directory.path().join("criscope")
+}
+
+fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
 /// Runs a command line against an endpoint, with a temporary directory of its own.
-fn run(line: &Line, endpoint: &str, scratch: &Path) -> Outcome {
+fn run(line: &Line, place: &Place, situation: &Situation, scratch: &Path, t: &str) -> Outcome {
     std::fs::create_dir_all(scratch.join("tmp")).unwrap();
     std::fs::create_dir_all(scratch.join("home")).unwrap();
+    let mut command = match situation.is_for_others() {
+        true => {
+            let words = line.words(scratch);
+            for owned in [scratch, &scratch.join("tmp"), &scratch.join("home")] {
+                chown(owned, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+            let mut command = Command::new(for_others());
+            command.uid(NOBODY).gid(NOBODY).args(["-t", t]).args(words);
+            command
+        }
+        false => {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_criscope"));
+            command.args(["-t", t]).args(line.words(scratch));
+            command
+        }
+    };
+    command
+        .env("HOME", scratch.join("home"))
+        .env("TMPDIR", scratch.join("tmp"));
+    ended(command, &place.endpoint(), scratch, HANGS)
+}
+
+/// Runs a command to its end, or kills it.
+fn ended(mut command: Command, endpoint: &str, scratch: &Path, patience: Duration) -> Outcome {
     let output = |name: &str| std::fs::File::create(scratch.join(name)).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_criscope"))
-        .args(["-t", DEADLINE])
-        .args(line.words(scratch))
-        .env_clear()
+    let home = scratch.join("home");
+    let variables: Vec<_> = command
+        .get_envs()
+        .map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)))
+        .collect();
+    command.env_clear();
+    for (name, value) in variables {
+        command.env(name, value.unwrap_or_default());
+    }
+    let mut child = command
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TZ", "UTC")
-        .env("HOME", scratch.join("home"))
-        .env("TMPDIR", scratch.join("tmp"))
         .env("CRI_CONFIG_FILE", "/dev/null")
         .env("CONTAINER_RUNTIME_ENDPOINT", endpoint)
-        .current_dir(scratch.join("home"))
+        .current_dir(home)
         .stdin(Stdio::null())
         .stdout(output("stdout"))
         .stderr(output("stderr"))
@@ -60,7 +125,7 @@ fn run(line: &Line, endpoint: &str, scratch: &Path) -> Outcome {
     let code = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status.code(),
-            None if began.elapsed() > HANGS => {
+            None if began.elapsed() > patience => {
                 let _ = child.kill();
                 let _ = child.wait();
                 break None;
@@ -71,6 +136,7 @@ fn run(line: &Line, endpoint: &str, scratch: &Path) -> Outcome {
     let read = |name: &str| std::fs::read(scratch.join(name)).unwrap();
     Outcome {
         code,
+        took: began.elapsed(),
         stdout: read("stdout"),
         stderr: String::from_utf8_lossy(&read("stderr")).into_owned(),
     }
@@ -99,6 +165,13 @@ fn wrong(line: &Line, situation: &Situation, outcome: &Outcome, scratch: &Path) 
     if outcome.stderr.contains("panicked") || outcome.stderr.contains("RUST_BACKTRACE") {
         wrong.push("it panicked".to_owned());
     }
+    let controls = |byte: &u8| byte.is_ascii_control() && *byte != b'\n' && *byte != b'\t';
+    let passes_bytes_on = ["exec", "attach", "logs"].contains(&line.name().as_str());
+    if outcome.stdout.iter().any(controls) && !passes_bytes_on
+        || outcome.stderr.bytes().any(|byte| controls(&byte))
+    {
+        wrong.push("it wrote control characters".to_owned());
+    }
     for (place, what) in [("tmp", "temporary files"), ("home", "files")] {
         let left: Vec<_> = std::fs::read_dir(scratch.join(place))
             .unwrap()
@@ -121,7 +194,9 @@ fn wrong(line: &Line, situation: &Situation, outcome: &Outcome, scratch: &Path) 
 #[test]
 fn every_command_survives_every_situation() {
     let lines = commands::lines();
-    let situations = situations();
+    let mut situations = situations();
+    // Who is not root is nobody else, either.
+    situations.retain(|situation| is_root() || !situation.is_for_others());
     let mut work: Vec<(usize, usize)> = Vec::new();
     for (situation, there) in situations.iter().enumerate() {
         let endless = |line: &usize| there.is_served() && lines[*line].goes_on();
@@ -134,6 +209,7 @@ fn every_command_survives_every_situation() {
     // Taken from the end: the last situations are the slow ones.
     let (work, faults) = (Mutex::new(work), Mutex::new(Vec::new()));
     let directory = tempfile::tempdir().unwrap();
+    open_to_all(directory.path());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -145,7 +221,7 @@ fn every_command_survives_every_situation() {
                     let scratch = directory.path().join(format!("{at}-{which}"));
                     std::fs::create_dir(&scratch).unwrap();
                     let place = situation.bring_about();
-                    let outcome = run(line, &place.endpoint(), &scratch);
+                    let outcome = run(line, &place, situation, &scratch, DEADLINE);
                     let found = wrong(line, situation, &outcome, &scratch);
                     if !found.is_empty() {
                         let title = format!("{line} where {}:", situation.name);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use criscope::fake::{Answer, End, Node, Rule, Situation as Kind, Socket};
+use criscope::fake::world::{Container, Pod};
+use criscope::fake::{Answer, End, Node, Rule, Situation as Kind, Socket, World, frame};
 use tonic::Code;
 
 use crate::support::small;
@@ -21,6 +22,7 @@ enum Make {
     Socket(Kind),
     Rule(fn() -> Rule),
     Node(fn() -> Node),
+    World(fn() -> World),
 }
 
 /// What is at the endpoint, until it is dropped.
@@ -39,6 +41,11 @@ impl Place {
 }
 
 impl Situation {
+    /// Whether the command has to be run as another user than root.
+    pub fn is_for_others(&self) -> bool {
+        matches!(self.make, Make::Socket(Kind::Denied))
+    }
+
     /// Whether a daemon is there that serves at least something, so that a command may go on with it.
     pub fn is_served(&self) -> bool {
         self.may_succeed || matches!(self.make, Make::Node(_))
@@ -48,6 +55,7 @@ impl Situation {
         match &self.make {
             Make::Socket(kind) => Place::Socket(Socket::start(kind.clone()).unwrap()),
             Make::Node(start) => Place::Node(start()),
+            Make::World(world) => Place::Node(Node::builder().world(world()).start().unwrap()),
             Make::Rule(rule) => {
                 let node = small::node();
                 node.rule(rule());
@@ -57,8 +65,21 @@ impl Situation {
     }
 }
 
+// Types of frames (RFC 9113).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+
 /// All of them, the slow ones last.
 pub fn situations() -> Vec<Situation> {
+    let node = |name, world| Situation {
+        name,
+        may_succeed: true,
+        make: Make::World(world),
+    };
     let socket = |name, kind| Situation {
         name,
         may_succeed: false,
@@ -75,7 +96,9 @@ pub fn situations() -> Vec<Situation> {
         make: Make::Rule(rule),
     };
     vec![
+        node("nothing is wrong", small::world),
         socket("nothing is there", Kind::Absent),
+        socket("the socket is another user's", Kind::Denied),
         socket("the daemon is gone and its socket is left", Kind::Stale),
         socket("there is a file", Kind::RegularFile),
         socket("there is a directory", Kind::Directory),
@@ -92,8 +115,25 @@ pub fn situations() -> Vec<Situation> {
             "it greets with garbage",
             Kind::Banner(Bytes::from_static(&[0xff; 64])),
         ),
+        socket("it closes in the middle of its preface", Kind::CutPreface),
         socket("it says GOAWAY", Kind::GoAway(11)),
         socket("it closes at the first call", Kind::ClosesAtCall),
+        socket(
+            "it resets the first call",
+            Kind::Answers(frame(RST_STREAM, 0, 1, &[0, 0, 0, 2])),
+        ),
+        socket(
+            "it answers a call that nobody made",
+            Kind::Answers(frame(HEADERS, 4, 7, b"\x88")),
+        ),
+        socket(
+            "its headers cannot be decoded",
+            Kind::Answers(frame(HEADERS, 4, 1, &[0xff; 32])),
+        ),
+        socket(
+            "its frames are larger than agreed",
+            Kind::Answers(frame(DATA, 0, 1, &[0; 100_000])),
+        ),
         Situation {
             name: "the CRI plugin is disabled",
             may_succeed: false,
@@ -138,6 +178,12 @@ pub fn situations() -> Vec<Situation> {
                 "panic: runtime error: invalid memory address or nil pointer dereference",
             )
         }),
+        rule("answers are reset in the middle", || {
+            Rule::on("*").answer(Answer::announced(1000, b"\x0a\x03abc", End::Reset))
+        }),
+        rule("GOAWAY comes in the middle of answers", || {
+            Rule::on("*").answer(Answer::announced(1000, b"\x0a\x03abc", End::GoAway(2)))
+        }),
         rule("answers end without a status", || {
             Rule::on("*").answer(Answer::Body(Vec::new(), End::Cut))
         }),
@@ -178,6 +224,75 @@ pub fn situations() -> Vec<Situation> {
         odd("names act on terminals", || {
             Rule::on("*").rewrite(criscope::fake::Rewrite::replace("web-1", b"\x1b[2J\x07"))
         }),
+        node(
+            "names show letters in another order, and line breaks",
+            || {
+                let mut world = World::empty("containerd", "1.7.28");
+                let pod = world.add_pod(Pod::new("kube\u{202e}metsys", "web\n\x1b]0;title\x07"));
+                world.add_container(&pod, Container::new("\u{2066}x\r\u{9b}2J", small::WEB));
+                world
+            },
+        ),
+        node("names are a megabyte long", || {
+            let mut world = World::empty("containerd", "1.7.28");
+            let name = "x".repeat(1 << 20);
+            let pod = world.add_pod(Pod::new(&name, &name).label(&name, &name));
+            world.add_container(&pod, Container::new(&name, small::WEB));
+            world
+        }),
+        node("states are of the future", || {
+            let mut world = small::world();
+            world.pods.iter_mut().for_each(|it| it.status.state = 99);
+            let containers = &mut world.containers;
+            containers.iter_mut().for_each(|it| it.status.state = -7);
+            world
+        }),
+        node("the clock went back a day", || {
+            let mut world = small::world();
+            let day = 86_400_000_000_000;
+            world
+                .pods
+                .iter_mut()
+                .for_each(|it| it.status.created_at += day);
+            for it in &mut world.containers {
+                it.status.created_at += day;
+                it.status.started_at += day;
+            }
+            world
+        }),
+        node("times are out of every range", || {
+            let mut world = small::world();
+            world
+                .pods
+                .iter_mut()
+                .for_each(|it| it.status.created_at = i64::MIN);
+            for it in &mut world.containers {
+                it.status.created_at = i64::MAX;
+                it.status.started_at = i64::MIN;
+                it.status.finished_at = i64::MAX;
+            }
+            world
+        }),
+        odd("elements of lists are empty", || {
+            Rule::on("*").rewrite(|_| b"\x0a\x00\x0a\x00".to_vec())
+        }),
+        odd("one element of a list is broken", || {
+            Rule::on("*").rewrite(|message| [message, &b"\x0a\x02\xff\xff"[..]].concat())
+        }),
+        Situation {
+            name: "there is no image service",
+            may_succeed: true,
+            make: Make::Node(|| {
+                let node = Node::builder().world(small::world());
+                node.without_image_service().start().unwrap()
+            }),
+        },
+        odd("lists of containers are unimplemented", || {
+            Rule::on("ListContainers").status(Code::Unimplemented, "unknown method ListContainers")
+        }),
+        odd("only the first call is answered", || {
+            Rule::on("*").skip(1).answer(Answer::Close)
+        }),
         // Those that cost a deadline.
         socket("the queue of connections is full", Kind::BacklogFull),
         socket("nobody accepts", Kind::Unaccepted),
@@ -195,6 +310,25 @@ pub fn situations() -> Vec<Situation> {
         rule("answers announce four gigabytes", || {
             Rule::on("*").answer(Answer::announced(u32::MAX, b"\x0a\x03abc", End::Hang))
         }),
+        odd("only the first call is answered, the others hang", || {
+            Rule::on("*").skip(1).hang()
+        }),
+        socket(
+            "it floods with PING",
+            Kind::Floods(frame(PING, 0, 0, &[7; 8])),
+        ),
+        socket(
+            "it floods with SETTINGS",
+            Kind::Floods(frame(SETTINGS, 0, 0, &[])),
+        ),
+        socket(
+            "headers never end",
+            Kind::Floods(frame(CONTINUATION, 0, 1, &[0x88; 64])),
+        ),
+        socket(
+            "it floods with empty pieces of an answer",
+            Kind::Floods(frame(DATA, 0, 1, &[])),
+        ),
         rule("answers never end", || {
             Rule::on("*").answer(Answer::Flood(Bytes::from_static(b"\x1a\x03abc")))
         }),
