@@ -294,10 +294,14 @@ fn start(
                 }
                 // What has to be put right is put right, but not for ever, and not against a second signal.
                 output.status("interrupted; cleaning up (again: stop at once)");
+                let whatever_is_left = "what was being made may be left: `criscope pods`, `ps -a` and `images` show it";
                 tokio::select! {
                     _ = work => {}
-                    _ = interrupted() => {}
-                    () = tokio::time::sleep(CLEANING) => {}
+                    _ = interrupted() => output.warning(format!("stopped while cleaning up; {whatever_is_left}")),
+                    () = tokio::time::sleep(CLEANING) => output.warning(format!(
+                        "cleaning up took more than {} s; {whatever_is_left}",
+                        CLEANING.as_secs()
+                    )),
                 }
                 signal
             }

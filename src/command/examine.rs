@@ -1,7 +1,6 @@
 //! The fourth shape of command: look at a node, judge the facts, show the report. Flags and plumbing that `doctor`,
 //! `check`, `why` and `preflight` share.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -252,21 +251,6 @@ impl LookArgs {
             })?;
         }
         Ok(())
-    }
-}
-
-/// Writes a file that only its owner may read: what was seen of a node is not for everybody, even with its secrets
-/// covered. A file that exists already becomes private, too; one that cannot be written whole stays as it was.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    match std::fs::metadata(path) {
-        // A pipe, a terminal: nothing that could be replaced.
-        Ok(found) if !found.is_file() => std::fs::OpenOptions::new()
-            .write(true)
-            .open(path)?
-            .write_all(bytes),
-        // A link stays one: what it points to is replaced.
-        Ok(_) => keep::atomically(&std::fs::canonicalize(path)?, bytes, 0o600),
-        Err(_) => keep::atomically(path, bytes, 0o600),
     }
 }
 

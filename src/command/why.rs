@@ -2,7 +2,6 @@
 //!
 //! The steps are told in their order, also those that are well; what is wrong comes first.
 
-use std::io::Read;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +17,7 @@ use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
 use crate::facts::Fact;
+use crate::files::read;
 use crate::interrupt;
 use crate::model::{Container, Image, Listing, PodSandbox};
 use crate::probe::node::subject::{self, Meant};
@@ -101,10 +101,7 @@ impl Why {
         let mut said = Vec::new();
         for text in &self.says {
             if text == "-" {
-                let mut read = Vec::new();
-                std::io::stdin()
-                    .take(MOST)
-                    .read_to_end(&mut read)
+                let read = interrupt::deaf(|| read::whole(std::io::stdin(), MOST))
                     .map_err(|error| Error::failure("cannot read stdin").because(&error))?;
                 said.extend(String::from_utf8_lossy(&read).lines().map(str::to_owned));
             } else {

@@ -29,6 +29,18 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
     utf8(bytes(path, most)?)
 }
 
+/// Reads a text from a file, or from standard input for `-`. Blocks, for as long as somebody types.
+///
+/// # Errors
+/// As [`text`].
+pub fn given(path: &Path, most: u64) -> io::Result<String> {
+    if path == Path::new("-") {
+        utf8(whole(io::stdin(), most)?)
+    } else {
+        text(path, most)
+    }
+}
+
 /// Reads a file, or standard input for `-`, in a thread of its own.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::check::remark::Alias;
 use crate::error::Error;
+use crate::interrupt;
 use crate::probe::host_files::{self, MAX_FILE, Modified, Reader};
 use crate::registry::containerd::{import_patterns, imports_of};
 use crate::registry::declared::Declared;
@@ -49,7 +50,8 @@ impl Given {
             Error::usage(format!("cannot read `{}`", path.display())).because(error)
         };
         if path == Path::new("-") {
-            let entry = entry(std::io::stdin()).map_err(|error| failed(&error))?;
+            let entry =
+                interrupt::deaf(|| entry(std::io::stdin())).map_err(|error| failed(&error))?;
             return Ok(Self::file(
                 CONFIG,
                 "<stdin>",

@@ -2,7 +2,6 @@
 //! line of every one. Nothing is asked; `registry probe` does that. With `--compare`, what another configuration or
 //! another version of the runtime would change.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +11,8 @@ use super::super::args::{TextFormat, TextOutput};
 use super::super::node::{Node, NodeArgs};
 use super::super::session::Session;
 use crate::error::{Error, Exit};
+use crate::files::read;
+use crate::interrupt;
 use crate::probe::host_files;
 use crate::registry::declared::Declared;
 use crate::registry::image_ref::ImageRef;
@@ -204,19 +205,8 @@ fn numbered(file: &Path) -> Result<Vec<(usize, String)>, Error> {
     let failed = |error: &std::io::Error| {
         Error::usage(format!("cannot read the images in `{}`", file.display())).because(error)
     };
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin()
-            .take(LARGEST_LIST)
-            .read_to_string(&mut text)
-            .map_err(|error| failed(&error))?;
-    } else {
-        let opened = std::fs::File::open(file).map_err(|error| failed(&error))?;
-        opened
-            .take(LARGEST_LIST)
-            .read_to_string(&mut text)
-            .map_err(|error| failed(&error))?;
-    }
+    let text =
+        interrupt::deaf(|| read::given(file, LARGEST_LIST)).map_err(|error| failed(&error))?;
     Ok(text
         .lines()
         .map(str::trim)

@@ -5,13 +5,14 @@
 //! `--share-creds` allows it. CRI-O keeps them to the owning host by itself.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cri;
 use crate::error::Error;
+use crate::files::read;
+use crate::interrupt;
 use crate::probe::logins::{self, AuthFile, KUBELET_FILES, Login};
 use crate::probe::registry::{Credential, EndpointProbe, Verdict, authority_of};
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST, ImageRef};
@@ -246,13 +247,9 @@ fn owner(image: &ImageRef) -> String {
 
 /// `user:password` from standard input.
 fn from_stdin() -> Result<Login, Error> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(LONGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| {
-            Error::usage("cannot read credentials from standard input").because(&error)
-        })?;
+    let text = interrupt::deaf(|| read::given(Path::new("-"), LONGEST)).map_err(|error| {
+        Error::usage("cannot read credentials from standard input").because(&error)
+    })?;
     match text.trim_end_matches(['\r', '\n']).split_once(':') {
         Some((user, password)) if !user.is_empty() => Ok(Login {
             user: user.to_owned(),
