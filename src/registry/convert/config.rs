@@ -1,6 +1,7 @@
 //! config.toml line by line: the section that is converted goes, `config_path` comes. Everything else, comments and
 //! credentials included, stays as it is; what such an edit cannot reach is left to be done by hand, and said.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::written::registries;
@@ -34,6 +35,7 @@ pub(super) fn without_section(
         };
         let mut lines = Lines::new(text);
         lines.drop_section(document);
+        lines.drop_expressions(document);
         if index == home {
             lines.set_config_path(document, declared, runtime, root);
         }
@@ -87,6 +89,9 @@ struct Lines<'t> {
     gone: Vec<bool>,
     /// Lines that come behind a line, by its number from 1; 0 is the top.
     behind: Vec<(usize, Vec<String>)>,
+    /// Where a part of the section stood that had no header of its own: the line, the plugin, and how `registry` is named
+    /// there.
+    expression: Option<(usize, String, String)>,
 }
 
 impl<'t> Lines<'t> {
@@ -96,6 +101,7 @@ impl<'t> Lines<'t> {
             gone: vec![false; lines.len()],
             lines,
             behind: Vec::new(),
+            expression: None,
         }
     }
 
@@ -135,12 +141,61 @@ impl<'t> Lines<'t> {
         }
     }
 
+    /// Takes out what of the section stands in other tables: dotted keys and tables in one line. In TOML each such
+    /// expression has its lines for itself; one that says something else too is left.
+    fn drop_expressions(&mut self, document: &Document) {
+        let mut keys = Vec::new();
+        paths(&document.root, &mut Vec::new(), &mut keys);
+        let headers: BTreeSet<usize> = document
+            .headers
+            .iter()
+            .map(|header| header.place.line)
+            .collect();
+        let mut by_line: BTreeMap<usize, Vec<&[String]>> = BTreeMap::new();
+        for (path, line) in keys.iter().filter(|(_, line)| !headers.contains(line)) {
+            by_line.entry(*line).or_default().push(path);
+        }
+        for (&line, paths) in &by_line {
+            let ours = paths.iter().find(|path| is_section(path));
+            let Some(ours) = ours.filter(|_| self.gone.get(line - 1) == Some(&false)) else {
+                continue;
+            };
+            if !paths.iter().all(|path| is_section(path) || is_above(path)) {
+                continue;
+            }
+            let next_key = by_line.range(line + 1..).next().map(|(line, _)| *line);
+            let next_header = headers.range(line + 1..).next().copied();
+            let next = [next_key, next_header].into_iter().flatten().min();
+            let mut to = next.map_or(self.lines.len(), |next| next - 1);
+            while to > line && is_idle(self.lines.get(to - 1).copied().unwrap_or_default()) {
+                to -= 1;
+            }
+            for gone in self.gone.iter_mut().take(to).skip(line - 1) {
+                *gone = true;
+            }
+            let header = document
+                .headers
+                .iter()
+                .rfind(|header| header.place.line < line);
+            let table = header.map_or(&[][..], |header| header.keys.as_slice());
+            let rest = ours
+                .get(..3)
+                .and_then(|registry| registry.strip_prefix(table));
+            if let Some(rest) = rest.filter(|rest| !rest.is_empty())
+                && ours.first().is_some_and(|first| first == "plugins")
+            {
+                let named: Vec<String> = rest.iter().map(|key| written(key)).collect();
+                let place = (line, ours[1].clone(), named.join("."));
+                self.expression.get_or_insert(place);
+            }
+        }
+    }
+
     /// The last line that belongs to the table at `from`: comments and empty lines before the next header are that one's.
     fn end(&self, from: usize, next: Option<&Place>) -> usize {
         let mut to = next.map_or(self.lines.len(), |next| next.line - 1);
         while to > from {
-            let line = self.lines.get(to - 1).map_or("", |line| line.trim());
-            if !(line.is_empty() || line.starts_with('#')) {
+            if !is_idle(self.lines.get(to - 1).copied().unwrap_or_default()) {
                 break;
             }
             to -= 1;
@@ -197,14 +252,23 @@ impl<'t> Lines<'t> {
                 .push((header.place.line, vec![format!("{indent}  {line}")]));
             return;
         }
-        let name = if table == "cri" {
-            "cri".to_owned()
-        } else {
-            quoted(table)
-        };
+        if let Some((at, plugin, registry)) = &self.expression
+            && plugin == table
+        {
+            let old = self.lines.get(at - 1).copied().unwrap_or_default();
+            let indent: String = old.chars().take_while(|c| c.is_whitespace()).collect();
+            self.behind
+                .push((*at, vec![format!("{indent}{registry}.{line}")]));
+            return;
+        }
+        let name = written(table);
         let mut added = vec![format!("[plugins.{name}.registry]"), format!("  {line}")];
         // Where a table that went had stood, so that the file keeps its order; else at the end.
-        let at = match self.gone.iter().position(|gone| *gone) {
+        let first = self.gone.iter().position(|gone| *gone).filter(|first| {
+            let line = self.lines.get(*first).copied().unwrap_or_default();
+            line.trim_start().starts_with('[')
+        });
+        let at = match first {
             Some(first) => first,
             None => {
                 added.insert(0, String::new());
@@ -307,6 +371,71 @@ fn remaining(registry: &Table) -> Option<Place> {
             .find_map(|(_, entry)| entry.node.table()?.entry("tls"))
     });
     mirrors.or(tls).map(|entry| entry.key.clone())
+}
+
+/// Every key of a table and of the tables in it, with its path and its line.
+fn paths(table: &Table, above: &mut Vec<String>, found: &mut Vec<(Vec<String>, usize)>) {
+    for (key, entry) in table.iter() {
+        above.push(key.to_owned());
+        found.push((above.clone(), entry.key.line));
+        if let Some(below) = entry.node.table() {
+            paths(below, above, found);
+        }
+        above.pop();
+    }
+}
+
+/// Whether a key is a part of what is converted.
+fn is_section(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["plugin" | "plugins", plugin, "registry", "mirrors", ..] => is_cri(plugin),
+        [
+            "plugin" | "plugins",
+            plugin,
+            "registry",
+            "configs",
+            _,
+            "tls",
+            ..,
+        ] => is_cri(plugin),
+        _ => false,
+    }
+}
+
+/// Whether a key is one that what is converted stands below.
+fn is_above(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match path.as_slice() {
+        ["plugin" | "plugins"] => true,
+        [
+            "plugin" | "plugins",
+            plugin,
+            "registry",
+            "configs" | "mirrors",
+            ..,
+        ] => is_cri(plugin) && path.len() <= 5,
+        ["plugin" | "plugins", plugin] | ["plugin" | "plugins", plugin, "registry"] => {
+            is_cri(plugin)
+        }
+        _ => false,
+    }
+}
+
+/// An empty line, or a comment.
+fn is_idle(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// A key as TOML wants it written.
+fn written(key: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if !key.is_empty() && key.bytes().all(bare) {
+        key.to_owned()
+    } else {
+        quoted(key)
+    }
 }
 
 fn is_cri(plugin: &str) -> bool {

@@ -1,7 +1,8 @@
 //! From a route to a hosts.toml that gives the same route: all endpoints but the last are `[host."URL"]`, the last is
 //! `server`, whose options stand at the root of the file, above every table.
 
-use super::{Left, REPOSITORY};
+use super::Left;
+use super::work::REPOSITORY;
 use crate::registry::golang::{parse_url, split_host_port};
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST, ImageRef};
 use crate::registry::k3s::quoted;

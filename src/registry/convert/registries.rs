@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::example;
+use super::work::example;
 use crate::registry::declared::Declared;
 use crate::registry::golang::parse_url;
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST};

@@ -1,9 +1,12 @@
 //! Each conversion on files as they are in the field, and that no route changes that does not have to.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::registry::tree::Tree;
+use crate::registry::plan::Route;
+use crate::registry::tree::{Entry, Tree};
 
 const CONFIG: &str = "/etc/containerd/config.toml";
 
@@ -192,7 +195,7 @@ fn a_section_that_lines_cannot_reach_is_left_to_hands() {
     let conversion = converted(
         &[(
             CONFIG,
-            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nregistry = { mirrors = { \"docker.io\" = { endpoint = [\"https://m\"] } } }\n",
+            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nregistry = { mirrors = { \"docker.io\" = { endpoint = [\"https://m\"] } }, headers = { X = [\"a\"] } }\n",
         )],
         "containerd@1.7.34",
         Origin::Containerd,
@@ -212,6 +215,45 @@ const DAEMON: &str = r#"{
   "registry-mirrors": ["https://mirror.corp", "http://old.corp:5000"],
   "insecure-registries": ["reg.corp:5000", "10.0.0.0/8"]
 }"#;
+
+#[test]
+fn dotted_keys_and_tables_in_one_line_go_too() {
+    #[track_caller]
+    fn case(before: &str, after: &str) {
+        let conversion = converted(
+            &[(CONFIG, before)],
+            "containerd@1.7.34",
+            Origin::Containerd,
+            Target::HostsToml,
+        );
+        same(&conversion);
+        let edited = conversion
+            .files
+            .iter()
+            .find(|file| file.path == Path::new(CONFIG));
+        assert_eq!(edited.unwrap().text, after);
+        assert!(
+            !conversion
+                .left
+                .iter()
+                .any(|left| left.why.contains("by hand")),
+            "{:?}",
+            conversion.left
+        );
+    }
+    case(
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  registry = { mirrors = { \"docker.io\" = { endpoint = [\"https://m.test\"] } } }\n  sandbox_image = \"p:1\"\n[debug]\n",
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  registry.config_path = \"/etc/containerd/certs.d\"\n  sandbox_image = \"p:1\"\n[debug]\n",
+    );
+    case(
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  mirrors.\"docker.io\".endpoint = [\n    \"https://m.test\",\n  ]\n  # the last word\n",
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n  # the last word\n",
+    );
+    case(
+        "version = 2\nplugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\".endpoint = [\"https://m.test\"]\nplugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"m.test\".tls = { insecure_skip_verify = true }\n",
+        "version = 2\nplugins.\"io.containerd.grpc.v1.cri\".registry.config_path = \"/etc/containerd/certs.d\"\n",
+    );
+}
 
 #[test]
 fn daemon_json_becomes_hosts() {
