@@ -5,11 +5,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use super::golang::{parse_url, split_host_port, without_userinfo};
+use super::golang::{parse_url, split_host_port};
 use super::json;
 use super::node::{Entry, Table};
 use super::text::{Located, Place};
 use super::tree::{self, Tree};
+use crate::secret::cover::addresses;
 
 /// Where dockerd looks unless told otherwise.
 pub const FILE: &str = "/etc/docker/daemon.json";
@@ -93,7 +94,7 @@ impl Daemon {
             } else if lower.contains("://") {
                 let message = format!(
                     "insecure registry {} should not contain '://'",
-                    without_userinfo(&name.value)
+                    addresses(&name.value)
                 );
                 return Err(Located::new(message, name.place));
             } else {
@@ -154,7 +155,7 @@ fn strings(root: &Table, key: &str) -> Result<Vec<Located<String>>, Located<Stri
 /// `ValidateMirror`: a URL without path, query, fragment or user.
 fn check_mirror(mirror: &str) -> Result<(), String> {
     let parsed = parse_url(mirror);
-    let mirror = without_userinfo(mirror);
+    let mirror = addresses(mirror);
     let Ok(url) = parsed else {
         return Err(format!("invalid mirror: \"{mirror}\" is not a valid URI"));
     };

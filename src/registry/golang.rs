@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::secret::cover;
+
 /// A URL as `url.Parse` splits it, as far as registry clients use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoUrl {
@@ -31,20 +33,8 @@ pub fn parse_url(raw: &str) -> Result<GoUrl, String> {
         } else {
             why
         };
-        format!("parse {}: {why}", quote(&without_userinfo(raw)))
+        format!("parse {}: {why}", quote(&cover::addresses(raw)))
     })
-}
-
-/// An address, well-formed or not, without what stands before the last `@`.
-pub fn without_userinfo(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
-    };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}***@{host}"),
-        None => url.to_owned(),
-    }
 }
 
 fn parse_parts(raw: &str) -> Result<GoUrl, String> {
@@ -214,6 +204,27 @@ pub fn query_escape(text: &str) -> String {
     escaped
 }
 
+/// A path as `url.URL.EscapedPath` sends it: as it is, if nothing in it needs an escape; else with everything escaped that
+/// may be.
+pub fn escape_path(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte);
+    if path
+        .bytes()
+        .all(|byte| plain(byte) || b"!'()*[]".contains(&byte))
+    {
+        return path.to_owned();
+    }
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if plain(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 /// `path.Clean`.
 pub fn clean_path(path: &str) -> String {
     let rooted = path.starts_with('/');
@@ -322,14 +333,12 @@ mod tests {
         }
         case(
             "https://u:canary@m:bad",
-            "parse \"https://***@m:bad\": invalid port \"…\" after host",
+            "parse \"https://********@m:bad\": invalid port \"…\" after host",
         );
         case(
             "https://u:canary/x@m",
-            "parse \"https://***@m\": invalid port \"…\" after host",
+            "parse \"https://**********@m\": invalid port \"…\" after host",
         );
-        assert_eq!(without_userinfo("u:canary@m"), "***@m");
-        assert_eq!(without_userinfo("https://m:5000/v2"), "https://m:5000/v2");
     }
 
     #[test]
@@ -434,6 +443,8 @@ mod tests {
         }
         assert_eq!(split_host_port("[::1]:5000"), ("::1", "5000"));
         assert_eq!(query_escape("reg.test:5000"), "reg.test%3A5000");
+        assert_eq!(escape_path("/v2/a!b@c"), "/v2/a!b@c");
+        assert_eq!(escape_path("/a b(ü)/v2"), "/a%20b%28%C3%BC%29/v2");
     }
 
     proptest! {

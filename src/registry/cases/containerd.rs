@@ -1401,3 +1401,30 @@ fn sandbox_images() {
         "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\nsandbox_image = \"p:1\"\n";
     assert_eq!(image(misplaced, "2.head"), "registry.k8s.io/pause:3.10.2");
 }
+
+/// An empty `ca` is the directory itself.
+#[test]
+fn a_certificate_that_is_a_directory() {
+    fatal(
+        &[
+            (CONFIG, CONFIG_PATH),
+            (
+                "/certs/docker.io/hosts.toml",
+                "[host.\"https://m.test\"]\nca = \"\"\n",
+            ),
+        ],
+        "2.3.4",
+        "nginx:1.25",
+        "unable to read CA cert \"/certs/docker.io\": read /certs/docker.io: is a directory",
+    );
+}
+
+/// What a path needs on the wire, seen with containerd 2.1.9 and 2.3.4.
+#[test]
+fn paths_are_escaped_as_they_are_sent() {
+    hosts(
+        "server = \"https://m.test/a b\"\n[host]\n",
+        "2.3.4",
+        &["https://m.test/a%20b/v2/library/nginx/manifests/1.25?ns=docker.io"],
+    );
+}

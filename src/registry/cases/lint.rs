@@ -79,6 +79,83 @@ fn files(code: Code, runtime: &str, bad: &[(&str, &str)], good: &[(&str, &str)])
     }
 }
 
+#[test]
+fn who_is_asked_behind_the_mirrors_is_told() {
+    let (own, named) = (
+        "\"https://m.test\"",
+        "\"https://m.test\", \"https://quay.io\"",
+    );
+    pair(
+        Code::RegistryUpstream,
+        "containerd@1.7.34",
+        CONFIG,
+        &mirror("quay.io", own),
+        &mirror("quay.io", named),
+    );
+    let host = "[host.\"https://m.test\"]\n";
+    files(
+        Code::RegistryUpstream,
+        "containerd@2.0.11",
+        &[(CONFIG, CONFIG_PATH), (HOSTS, host)],
+        &[
+            (CONFIG, CONFIG_PATH),
+            (HOSTS, &format!("server = \"https://m.test\"\n{host}")),
+        ],
+    );
+}
+
+#[test]
+fn a_name_without_a_dot_is_no_registry() {
+    pair(
+        Code::RegistryMirrorKey,
+        "containerd@1.7.34",
+        CONFIG,
+        &mirror("local-registry", "\"https://m.test\""),
+        &mirror("localhost", "\"https://m.test\""),
+    );
+    let host = "server = \"https://m.test\"\n[host]\n";
+    files(
+        Code::RegistryHostsDirname,
+        "containerd@1.7.34",
+        &[
+            (CONFIG, CONFIG_PATH),
+            ("/certs/local-registry/hosts.toml", host),
+        ],
+        &[(CONFIG, CONFIG_PATH), ("/certs/localhost/hosts.toml", host)],
+    );
+}
+
+#[test]
+fn a_broken_file_is_not_blamed_for_its_headers() {
+    let broken = tree(&[(CONFIG, CONFIG_PATH), (HOSTS, "[host.\"https://m.test\"\n")]);
+    let found = remarks(broken, "containerd@2.1.9");
+    let codes: Vec<Code> = found.iter().map(|remark| remark.code).collect();
+    assert_eq!(codes, [Code::RegistryHostsParse], "{found:#?}");
+    let mixed = tree(&[
+        (CONFIG, CONFIG_PATH),
+        (
+            HOSTS,
+            "[host.\"https://m.test\"]\nheader = { x = [\"a\", 1] }\n",
+        ),
+    ]);
+    let found = remarks(mixed, "containerd@2.1.9");
+    assert_eq!(
+        found[0].message, "header `x` must hold strings only",
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_default_sandbox_image_can_come_from_the_frozen_host_too() {
+    pair(
+        Code::SandboxImageHost,
+        "containerd@1.6.4",
+        CONFIG,
+        "version = 2\n",
+        "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"registry.k8s.io/pause:3.6\"\n",
+    );
+}
+
 fn registry(rest: &str) -> String {
     format!("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n{rest}\n")
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Address, Capabilities, ClientPair, Fault, Host, absolute};
 use crate::registry::document::Document;
-use crate::registry::golang::{clean_path, is_duration, parse_url, without_userinfo};
+use crate::registry::golang::{clean_path, is_duration, parse_url};
 use crate::registry::node::{Entry, Node, Table, Value};
 use crate::registry::rules::{Rule, Rules};
 use crate::registry::text::{Located, Place};
 use crate::registry::version::RuntimeId;
+use crate::secret::cover::addresses;
 
 /// Why a file is not in force.
 pub(super) enum Rejected {
@@ -213,10 +214,7 @@ impl Reader<'_> {
             match address(&url.value, override_path) {
                 Ok(address) => host.address = Some(address),
                 Err(error) => fault(
-                    format!(
-                        "unable to parse server {}: {error}",
-                        without_userinfo(&url.value)
-                    ),
+                    format!("unable to parse server {}: {error}", addresses(&url.value)),
                     &url.place,
                 )?,
             }
@@ -236,10 +234,13 @@ impl Reader<'_> {
         if let Some(entry) = self.field(table, "header") {
             for (name, value) in entry.node.table().into_iter().flat_map(Table::in_order) {
                 if value.node.str().is_none() && value.node.strings().is_none() {
-                    let message = format!(
-                        "header `{name}` must be a string or an array of strings, not {}",
-                        value.node.value.kind()
-                    );
+                    let message = match &value.node.value {
+                        Value::Array(_) => format!("header `{name}` must hold strings only"),
+                        value => format!(
+                            "header `{name}` must be a string or an array of strings, not {}",
+                            value.kind()
+                        ),
+                    };
                     fault(message, &value.node.place)?;
                 }
                 host.headers

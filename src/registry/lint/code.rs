@@ -259,6 +259,11 @@ codes! {
         "`server` is always asked last; without it the registry itself is. It must stand above the first header. `https://docker.io` is contacted literally: Docker Hub is served by `https://registry-1.docker.io`.",
         "write `server` above the first `[host]` header, with the upstream's own address",
         ["k3s-io/k3s#8975", "siderolabs/talos#12972"];
+    RegistryUpstream, "registry-upstream", Info,
+        "it is said who is asked when the mirrors fail",
+        "Behind the mirrors the registry itself is asked, whether or not anybody wrote that down: a hosts.toml without `server`, and `registry.mirrors` without an endpoint of the registry's own, end there. If everything fails, the error shown may be its error and not the mirror's.",
+        "to stay away from the registry, name the last mirror as `server`; else there is nothing to do",
+        ["k3s-io/k3s#8975", "siderolabs/talos#12972", "containerd/containerd#4141"];
     RegistryCaPath, "registry-ca-path", Medium,
         "certificate files are named by absolute paths",
         "A relative path in `configs.*.tls` is resolved against the working directory of the daemon, normally `/`, not against config.toml.",

@@ -4,6 +4,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
+use super::mirrors::is_registry;
 use super::schema::near;
 use super::{Code, Lint, Severity, whole};
 use crate::registry::containerd::Setting;
@@ -141,6 +142,8 @@ fn directory_name(lint: &mut Lint<'_>, root: &Path, name: &str, all: &[String]) 
         Some("a name has no scheme")
     } else if matches!(name, "default" | "_defaults" | "_default_" | "all" | "_all") {
         Some("the directory for every other registry is `_default`")
+    } else if !is_registry(name) {
+        Some("without a dot or a port it is no registry but a repository of docker.io")
     } else {
         None
     };

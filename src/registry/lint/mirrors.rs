@@ -5,12 +5,13 @@ use std::path::Path;
 
 use super::{Code, Lint, Severity, whole};
 use crate::registry::containerd::{HostSettings, Mirror, Registry, Setting};
-use crate::registry::golang::{parse_url, split_host_port, without_userinfo};
+use crate::registry::golang::{parse_url, split_host_port};
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST};
 use crate::registry::plan::containerd::{Mechanism, Planner};
 use crate::registry::rules::Rule;
 use crate::registry::text::{Located, Place};
 use crate::registry::tree;
+use crate::secret::cover::addresses;
 
 pub(super) fn check(lint: &mut Lint<'_>, planner: &Planner<'_>) {
     let registry = &planner.config().registry;
@@ -23,6 +24,7 @@ pub(super) fn check(lint: &mut Lint<'_>, planner: &Planner<'_>) {
         for endpoint in &mirror.endpoints {
             check_endpoint(lint, namespace, endpoint);
         }
+        upstream(lint, namespace, mirror);
     }
     if builtin
         && registry.mirrors.contains_key("*")
@@ -77,6 +79,11 @@ fn mirror_key(lint: &mut Lint<'_>, namespace: &str, mirror: &Mirror, registry: &
             Some(namespace.to_ascii_lowercase()),
             "keys are compared letter by letter",
         )
+    } else if !is_registry(namespace) {
+        (
+            None,
+            "without a dot or a port it is no registry but a repository of docker.io",
+        )
     } else {
         if mirror.endpoints.is_empty() && registry.mirrors.contains_key("*") {
             lint.add(Code::RegistryMirrorEmpty, mirror.place.clone(), format!("the entry for `{namespace}` has no endpoints and keeps it from the wildcard mirror"));
@@ -96,6 +103,35 @@ fn mirror_key(lint: &mut Lint<'_>, namespace: &str, mirror: &Mirror, registry: &
     }
 }
 
+/// Whether the first part of an image's name is taken for a registry.
+pub(super) fn is_registry(name: &str) -> bool {
+    name == "localhost" || name.contains(['.', ':'])
+}
+
+/// Who is asked behind the mirrors of a registry.
+fn upstream(lint: &mut Lint<'_>, namespace: &str, mirror: &Mirror) {
+    let names_it = mirror.endpoints.iter().any(|endpoint| {
+        let (_, rest) = endpoint
+            .value
+            .split_once("://")
+            .unwrap_or(("", &endpoint.value));
+        rest.split('/').next() == Some(namespace)
+    });
+    if namespace == "*" || names_it || mirror.endpoints.is_empty() || !is_registry(namespace) {
+        return;
+    }
+    let host = if namespace == DOCKER_HUB {
+        DOCKER_HUB_HOST
+    } else {
+        namespace
+    };
+    lint.add(
+        Code::RegistryUpstream,
+        mirror.place.clone(),
+        format!("`{host}` is asked last, since no endpoint names `{namespace}`"),
+    );
+}
+
 fn hub_name(host: &str) -> String {
     if matches!(
         host,
@@ -108,7 +144,7 @@ fn hub_name(host: &str) -> String {
 }
 
 fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<String>) {
-    let shown = without_userinfo(&endpoint.value);
+    let shown = addresses(&endpoint.value);
     let full = if endpoint.value.contains("://") {
         endpoint.value.clone()
     } else {
@@ -162,7 +198,7 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
         .why("requests go to a host of that name")
         .remedy(format!(
             "write `https://{}`, then restart containerd",
-            without_userinfo(rest.trim_start_matches('/'))
+            addresses(rest.trim_start_matches('/'))
         ));
         return;
     }
@@ -170,7 +206,7 @@ fn check_endpoint(lint: &mut Lint<'_>, namespace: &str, endpoint: &Located<Strin
         let meant = endpoint.value.trim_end_matches('/').to_owned();
         lint.add(Code::RegistryMirrorPath, endpoint.place.clone(), format!("the slash at the end of `{shown}` takes the place of `/v2`"))
             .why("requests go to `/library/…`, which no registry serves; every pull silently falls back to the upstream")
-            .remedy(format!("write `{}`, then restart containerd", without_userinfo(&meant)))
+            .remedy(format!("write `{}`, then restart containerd", addresses(&meant)))
             .replace(&endpoint.place, &format!("\"{meant}\""));
     } else if !url.path.is_empty() && !url.path.split('/').any(|part| part == "v2") {
         let bare = shown.trim_end_matches('/');

@@ -10,7 +10,7 @@ use regex_lite::Regex;
 use super::{AuthPolicy, AuthSource, Route, Source};
 use crate::registry::containerd::{self, Config, Setting};
 use crate::registry::declared::Declared;
-use crate::registry::golang::{join_path, query_escape};
+use crate::registry::golang::{escape_path, join_path, query_escape};
 use crate::registry::hosts_toml::Address;
 use crate::registry::image_ref::{DOCKER_HUB, DOCKER_HUB_HOST, ImageRef};
 use crate::registry::rules::Rule;
@@ -152,6 +152,19 @@ impl<'d> Planner<'d> {
         }
     }
 
+    /// Why a file cannot be read, in Go's words, as far as that is known.
+    fn unreadable(&self, path: &Path, route: &mut Route) -> Option<String> {
+        let path_shown = path.display();
+        if self.missing(path, route) {
+            return Some(format!("open {path_shown}: no such file or directory"));
+        }
+        let directory = matches!(
+            self.declared.tree.entry(path),
+            Some(tree::Entry::Directory { .. })
+        );
+        directory.then(|| format!("read {path_shown}: is a directory"))
+    }
+
     /// Why a client certificate cannot be loaded.
     fn key_pair(
         &self,
@@ -161,8 +174,7 @@ impl<'d> Planner<'d> {
         route: &mut Route,
     ) -> Option<String> {
         for path in [Some(cert), key].into_iter().flatten() {
-            if self.missing(path, route) {
-                let opened = format!("open {}: no such file or directory", path.display());
+            if let Some(opened) = self.unreadable(path, route) {
                 return Some(if doing == "read" {
                     format!("unable to read CERT file \"{}\": {opened}", path.display())
                 } else {
@@ -259,6 +271,7 @@ fn url(image: &ImageRef, address: &Address) -> String {
     } else {
         String::new()
     };
+    let path = escape_path(&path);
     format!("{}://{}{path}{query}", address.scheme, address.host)
 }
 

@@ -75,8 +75,20 @@ pub(super) fn keys(
 /// The sandbox image in force.
 pub(super) fn image(lint: &mut Lint<'_>, planner: &Planner<'_>) {
     let config = planner.config();
-    let Setting::Written(image) = &config.sandbox_image else {
-        return;
+    let image = match &config.sandbox_image {
+        Setting::Written(image) => image,
+        Setting::Builtin(image) => {
+            if image.starts_with("k8s.gcr.io/") {
+                let meant = image.replacen("k8s.gcr.io", "registry.k8s.io", 1);
+                lint.add(
+                    Code::SandboxImageHost,
+                    None,
+                    format!("the sandbox image of this version comes from `k8s.gcr.io`, which is frozen: `{image}`"),
+                )
+                .remedy(restart(&format!("set `sandbox_image = \"{meant}\"`")));
+            }
+            return;
+        }
     };
     let Ok(reference) = image.value.parse::<ImageRef>() else {
         lint.add(

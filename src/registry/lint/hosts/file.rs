@@ -81,6 +81,22 @@ pub(super) fn check(
     for host in &read.hosts {
         check_host(lint, namespace, host, &document, none);
     }
+    let implied = read
+        .hosts
+        .last()
+        .is_some_and(|host| host.server && host.place.length == 0);
+    if let Some(first) = read.hosts.first().filter(|first| !first.server && implied) {
+        let host = match namespace {
+            "_default" => "each registry itself".to_owned(),
+            DOCKER_HUB => format!("`{DOCKER_HUB_HOST}`"),
+            other => format!("`{other}`"),
+        };
+        lint.add(
+            Code::RegistryUpstream,
+            first.place.clone(),
+            format!("{host} is asked last, since no `server` is set"),
+        );
+    }
     if namespace == "_default" && read.hosts.iter().any(|host| !host.server) {
         let place = read.hosts.first().map(|host| host.place.clone());
         lint.add(
@@ -135,7 +151,8 @@ fn keys(lint: &mut Lint<'_>, document: &Document) {
         let header = document.headers.iter().any(|header| {
             header.keys.len() >= 2 && header.keys[0] == "host" && header.keys[1] == url
         });
-        if !header {
+        // Of a broken file the headers are not known.
+        if !header && document.errors.is_empty() {
             let (severity, message) = if headers_only {
                 (
                     Severity::High,

@@ -195,11 +195,8 @@ impl Planner<'_> {
             ..TlsPolicy::default()
         };
         for ca in host.ca.iter().flatten() {
-            if self.missing(&ca.value, route) {
-                let error = format!(
-                    "unable to read CA cert \"{0}\": open {0}: no such file or directory",
-                    ca.value.display()
-                );
+            if let Some(why) = self.unreadable(&ca.value, route) {
+                let error = format!("unable to read CA cert \"{}\": {why}", ca.value.display());
                 return Err(self.failed(image, &error, Some(&ca.place)));
             }
             if let Some(labels) = self.declared.tree.pem_labels(&ca.value)

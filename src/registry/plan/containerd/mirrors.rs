@@ -147,11 +147,8 @@ impl Planner<'_> {
         }
         if let Some(ca) = &configured.ca {
             let ca = path(ca);
-            if self.missing(&ca, route) {
-                return Err(fail(format!(
-                    "failed to load CA file: open {}: no such file or directory",
-                    ca.display()
-                )));
+            if let Some(why) = self.unreadable(&ca, route) {
+                return Err(fail(format!("failed to load CA file: {why}")));
             }
             tls.ca.push(ca);
         }
