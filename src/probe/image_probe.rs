@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::Verdict as Seen;
 use super::registry::{
     Depth, Divergence, EndpointProbe, Event, NamespaceProbe, Options, Outcome, Prediction,
     digest_divergence, predict, probe_namespace, probe_route,
@@ -155,12 +156,19 @@ fn judge(probe: &ImageProbe) -> (Verdict, String) {
                 .iter()
                 .find(|delay| matches!(delay.each, super::registry::Wait::Endless));
             let host = waiting.map_or("an endpoint", |delay| probe.host(delay.endpoint));
-            return (
-                Verdict::Hangs,
-                format!(
-                    "the pull would hang: {host} does not answer, and the runtime waits for it without end"
+            let seen = waiting.and_then(|delay| probe.probes.get(delay.endpoint));
+            let what = match seen {
+                Some(seen) if seen.verdict == Seen::Oversized => format!(
+                    "{host} sends without end ({}), and the runtime reads on",
+                    seen.detail
                 ),
-            );
+                Some(seen) if seen.verdict == Seen::Stalled => format!(
+                    "{host} begins to answer and stops ({}), and the runtime waits for it without end",
+                    seen.detail
+                ),
+                _ => format!("{host} does not answer, and the runtime waits for it without end"),
+            };
+            return (Verdict::Hangs, format!("the pull would hang: {what}"));
         }
         Outcome::Fails => {
             let message = match &prediction.error {
@@ -206,4 +214,52 @@ fn judge(probe: &ImageProbe) -> (Verdict, String) {
         );
     }
     (Verdict::Works, format!("{host} would serve it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_pull_would_wait_for_is_said() {
+        #[track_caller]
+        fn case(verdict: &str, detail: &str, expected: &str) {
+            let url = "http://m.test:5000/v2/a/manifests/1?ns=reg.test";
+            let probe: ImageProbe = serde_json::from_value(json!({
+                "image": "reg.test/a:1", "verdict": "unknown", "message": "",
+                "route": {
+                    "image": "", "reference": "", "runtime": "containerd@2.1.9", "fatal": null,
+                    "endpoints": [{
+                        "method": "HEAD", "url": url, "phases": ["resolve", "fetch"],
+                        "tls": {"verify": true, "ca": [], "clientCert": null}, "fallback": null,
+                        "auth": {"source": "request"}, "why": "", "source": {"kind": "builtin"},
+                    }],
+                },
+                "probes": [{
+                    "url": url, "verdict": verdict, "failedAt": "manifest", "digest": null, "ms": 1,
+                    "detail": detail, "steps": [],
+                }],
+                "prediction": null,
+            }))
+            .unwrap();
+            let prediction = predict(&probe.route, &probe.probes);
+            let (outcome, message) = judge(&ImageProbe {
+                prediction,
+                ..probe
+            });
+            assert_eq!((outcome, message.as_str()), (Verdict::Hangs, expected));
+        }
+        case(
+            "oversized",
+            "its answer is larger than 8 MiB",
+            "the pull would hang: m.test:5000 sends without end (its answer is larger than 8 MiB), and the runtime reads on",
+        );
+        case(
+            "timeout",
+            "",
+            "the pull would hang: m.test:5000 does not answer, and the runtime waits for it without end",
+        );
+    }
 }

@@ -26,16 +26,8 @@ use crate::registry::text::Place;
 use crate::registry::version::{RuntimeId, RuntimeName};
 use crate::secret::Secret;
 
+pub use super::registry::Login;
 pub use authfile::{AuthFile, Error, kubelet};
-
-/// A user and a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
-}
 
 /// What the configuration of a runtime adds to its requests.
 #[derive(Debug, Clone, Default)]
@@ -150,8 +142,7 @@ impl Configured {
         if self.credentials.iter().all(|known| known.host != authority) {
             self.credentials.push(Credential {
                 host: authority.to_owned(),
-                user: login.user.clone(),
-                password: login.password.clone(),
+                login: login.clone(),
             });
         }
     }
@@ -171,7 +162,7 @@ fn tables<'t>(section: &'t Table, key: &str) -> impl Iterator<Item = (&'t str, &
         .filter_map(|(name, entry)| Some((name, entry.node.table()?)))
 }
 
-/// `username` and `password`, or both in `auth`. An identity token is for a token server and not tried.
+/// `username` and `password`, else an identity token, else both in `auth`: containerd's order (`ParseAuth`).
 fn login(table: &Table) -> Option<Login> {
     let text = |key: &str| {
         table
@@ -180,10 +171,13 @@ fn login(table: &Table) -> Option<Login> {
             .filter(|text| !text.is_empty())
     };
     if let Some(user) = text("username") {
-        return Some(Login {
+        return Some(Login::Password {
             user: user.to_owned(),
             password: Secret::new(text("password").unwrap_or_default()),
         });
+    }
+    if let Some(token) = text("identitytoken") {
+        return Some(Login::IdentityToken(Secret::new(token)));
     }
     decoded(text("auth")?)
 }
@@ -193,7 +187,7 @@ fn decoded(auth: &str) -> Option<Login> {
     let bytes = BASE64_STANDARD.decode(auth.trim()).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (user, password) = text.split_once(':')?;
-    Some(Login {
+    Some(Login::Password {
         user: user.to_owned(),
         // docker pads with zeros.
         password: Secret::new(password.trim_matches('\0')),
@@ -303,6 +297,8 @@ username = "alice"
 password = "canary-1"
 [plugins."io.containerd.grpc.v1.cri".registry.configs."reg.test".auth]
 auth = "Ym9iOmNhbmFyeS0y"
+[plugins."io.containerd.grpc.v1.cri".registry.configs."h.test:443".auth]
+identitytoken = "canary-5"
 [plugins."io.containerd.grpc.v1.cri".registry.configs."other.test".auth]
 username = "nobody"
 [plugins."io.containerd.grpc.v1.cri".registry.headers]
@@ -321,12 +317,16 @@ X-All = ["canary-3"]
         let logins: Vec<_> = found
             .credentials
             .iter()
-            .map(|login| (&*login.host, &*login.user, login.password.reveal()))
+            .map(|known| match &known.login {
+                Login::Password { user, password } => (&*known.host, &**user, password.reveal()),
+                Login::IdentityToken(token) => (&*known.host, "", token.reveal()),
+            })
             .collect();
         assert_eq!(
             logins,
             [
                 ("m.test:5000", "alice", "canary-1"),
+                ("h.test", "", "canary-5"),
                 ("reg.test", "bob", "canary-2")
             ]
         );

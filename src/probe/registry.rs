@@ -26,6 +26,7 @@ use crate::registry::RuntimeName;
 use crate::registry::plan::{Fallback, Route, RouteEndpoint};
 use crate::secret::Secret;
 
+mod blob;
 mod certificate;
 mod challenge;
 mod content;
@@ -53,7 +54,7 @@ mod tests;
 pub use certificate::{Certificate, CertificateFault};
 pub use challenge::Challenge;
 pub use content::Platform;
-pub use login::Credential;
+pub use login::{Credential, Login};
 pub use namespace::{NamespaceProbe, probe_namespace};
 pub use outcome::{
     BlobKind, BlobProbe, EndpointProbe, Event, EventState, Manifest, Ping, RateLimit, Redirect,

@@ -101,6 +101,8 @@ pub enum Rule {
     LoginMissingNamed,
     /// A host that accepts and never answers is left after 30 s.
     ResponseHeaderTimeout,
+    /// The last host is asked five times for an object if the requests time out.
+    LastHostAskedAgain,
     /// Short_name_mode is enforcing by default.
     ShortNamesEnforcing,
     /// A tag is looked up with HEAD before the manifest is fetched by digest.

@@ -129,10 +129,22 @@ impl Credentials {
                 image.name()
             )),
         }
-        if file.has_helpers {
+        if let Some(helper) = file.helper(image.domain()) {
             offer.notes.push(format!(
-                "{} leaves some registries to credential helpers, which are not run",
-                file.path.display()
+                "{} leaves {} to the credential helper `{helper}`, which is not run here",
+                file.path.display(),
+                image.domain()
+            ));
+        }
+        if matches!(source, Source::Kubelet(_))
+            && matches!(offer.login, Some(Login::IdentityToken(_)))
+        {
+            offer.login = None;
+            offer.source = None;
+            offer.notes.push(format!(
+                "{} has an identity token for {}, which the kubelet does not use",
+                file.path.display(),
+                image.domain()
             ));
         }
         offer
@@ -169,8 +181,7 @@ impl Offer {
             .into_iter()
             .map(|host| Credential {
                 host,
-                user: login.user.clone(),
-                password: login.password.clone(),
+                login: login.clone(),
             })
             .collect()
     }
@@ -224,10 +235,16 @@ impl Offer {
 
     /// The credentials for the pull request.
     pub fn for_pull(&self) -> Option<cri::AuthConfig> {
-        self.login.as_ref().map(|login| cri::AuthConfig {
-            username: login.user.clone(),
-            password: login.password.reveal().to_owned(),
-            ..Default::default()
+        self.login.as_ref().map(|login| match login {
+            Login::Password { user, password } => cri::AuthConfig {
+                username: user.clone(),
+                password: password.reveal().to_owned(),
+                ..Default::default()
+            },
+            Login::IdentityToken(token) => cri::AuthConfig {
+                identity_token: token.reveal().to_owned(),
+                ..Default::default()
+            },
         })
     }
 }
@@ -251,7 +268,7 @@ fn from_stdin() -> Result<Login, Error> {
         Error::usage("cannot read credentials from standard input").because(&error)
     })?;
     match text.trim_end_matches(['\r', '\n']).split_once(':') {
-        Some((user, password)) if !user.is_empty() => Ok(Login {
+        Some((user, password)) if !user.is_empty() => Ok(Login::Password {
             user: user.to_owned(),
             password: Secret::new(password),
         }),
@@ -266,7 +283,7 @@ mod tests {
 
     fn offer(share: bool) -> Offer {
         Offer {
-            login: Some(Login {
+            login: Some(Login::Password {
                 user: "u".into(),
                 password: Secret::new("canary"),
             }),

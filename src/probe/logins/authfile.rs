@@ -43,18 +43,37 @@ pub enum Error {
 pub struct AuthFile {
     /// Where it is.
     pub path: PathBuf,
-    /// Whether some registries are left to programs (`credHelpers`, `credsStore`), which are not run.
-    pub has_helpers: bool,
     entries: Vec<(String, Login)>,
+    /// Programs that are asked for a registry (`credHelpers`), by its name.
+    helpers: Vec<(String, String)>,
+    /// The program that is asked for every other registry (`credsStore`).
+    store: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Document {
     auths: Option<BTreeMap<String, Entry>>,
     #[serde(rename = "credHelpers")]
-    helpers: Option<BTreeMap<String, IgnoredAny>>,
+    helpers: Option<BTreeMap<String, Text>>,
     #[serde(rename = "credsStore")]
-    store: Option<IgnoredAny>,
+    store: Option<Text>,
+}
+
+/// A string, or something else that does not count.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    String(String),
+    Other(IgnoredAny),
+}
+
+impl Text {
+    fn string(self) -> Option<String> {
+        match self {
+            Self::String(text) => Some(text).filter(|text| !text.is_empty()),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -62,6 +81,7 @@ struct Entry {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
+    identitytoken: Option<String>,
 }
 
 impl AuthFile {
@@ -95,22 +115,38 @@ impl AuthFile {
         };
         let entries = document.auths.unwrap_or_default();
         let entries = entries.into_iter().filter_map(|(key, entry)| {
-            let login = match (entry.username.filter(|user| !user.is_empty()), entry.auth) {
-                (Some(user), _) => Some(Login {
+            let set = |text: Option<String>| text.filter(|text| !text.is_empty());
+            // Beside an identity token docker writes a user without a password into `auth`.
+            let login = match (set(entry.identitytoken), set(entry.username), entry.auth) {
+                (Some(token), ..) => Some(Login::IdentityToken(Secret::new(token))),
+                (None, Some(user), _) => Some(Login::Password {
                     user,
                     password: Secret::new(entry.password.unwrap_or_default()),
                 }),
-                (None, Some(auth)) => decoded(&auth),
-                (None, None) => None,
+                (None, None, Some(auth)) => decoded(&auth),
+                (None, None, None) => None,
             };
             login.map(|login| (key, login))
         });
+        let helpers = document.helpers.unwrap_or_default().into_iter();
         Some(Self {
             path: path.to_owned(),
-            has_helpers: document.store.is_some()
-                || document.helpers.is_some_and(|helpers| !helpers.is_empty()),
             entries: entries.collect(),
+            helpers: helpers
+                .filter_map(|(host, helper)| Some((host, helper.string()?)))
+                .collect(),
+            store: document.store.and_then(Text::string),
         })
+    }
+
+    /// The program that docker would ask for a host: it comes before what is written in the file, and is not run here.
+    pub fn helper(&self, host: &str) -> Option<String> {
+        let own = self.helpers.iter().find(|(name, _)| {
+            let bare = name.split_once("://").map_or(&**name, |(_, bare)| bare);
+            same_host(bare.split('/').next().unwrap_or_default(), host)
+        });
+        let name = own.map(|(_, helper)| helper).or(self.store.as_ref())?;
+        Some(format!("docker-credential-{name}"))
     }
 
     /// The login for a repository of a host.
@@ -191,13 +227,18 @@ mod tests {
                 "https://index.docker.io/v1/": {"auth": "aHViOng="},
                 "reg.test": {"username": "all", "password": "x"},
                 "reg.test/team": {"username": "team", "password": "x"},
-                "*.corp:5000": {"username": "glob", "password": "x"}
-            }, "credsStore": "desktop"}"#,
+                "*.corp:5000": {"username": "glob", "password": "x"},
+                "acr.test": {"auth": "MDAwMDo=", "identitytoken": "canary"}
+            }, "credHelpers": {"acct.ecr.test": "ecr-login", "odd.test": 7}, "credsStore": "desktop"}"#,
         );
         #[track_caller]
         fn case(file: &AuthFile, host: &str, repository: &str, expected: Option<&str>) {
             let found = file.find(host, repository);
-            assert_eq!(found.map(|login| login.user).as_deref(), expected);
+            let user = found.map(|login| match login {
+                Login::Password { user, .. } => user,
+                Login::IdentityToken(_) => "(identity token)".to_owned(),
+            });
+            assert_eq!(user.as_deref(), expected);
         }
         case(&file, "docker.io", "library/nginx", Some("hub"));
         case(&file, "registry-1.docker.io", "library/nginx", Some("hub"));
@@ -207,7 +248,17 @@ mod tests {
         case(&file, "reg.test:5000", "a", None);
         case(&file, "m.corp:5000", "a", Some("glob"));
         case(&file, "a.b.corp:5000", "a", None);
-        assert!(file.has_helpers);
+        case(&file, "acr.test", "a", Some("(identity token)"));
+        let helper = |host: &str| file.helper(host);
+        assert_eq!(
+            helper("acct.ecr.test").as_deref(),
+            Some("docker-credential-ecr-login")
+        );
+        assert_eq!(
+            helper("odd.test").as_deref(),
+            Some("docker-credential-desktop")
+        );
+        assert!(!format!("{file:?}").contains("canary"), "{file:?}");
     }
 
     #[test]
@@ -221,7 +272,9 @@ mod tests {
         )
         .unwrap();
         let found = kubelet(root.path()).unwrap().unwrap();
-        assert_eq!(found.find("reg.test", "a").unwrap().user, "a");
+        let login = found.find("reg.test", "a").unwrap();
+        assert!(matches!(login, Login::Password { user, .. } if user == "a"));
+        assert_eq!(found.helper("reg.test"), None);
         assert!(!format!("{found:?}").contains("canary"));
         std::fs::create_dir_all(root.path().join("var/lib/kubelet")).unwrap();
         std::fs::write(

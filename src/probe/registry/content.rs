@@ -73,6 +73,20 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Whether a text is a digest to the runtimes (`opencontainers/go-digest`), also by an algorithm that is not computed here.
+pub(super) fn is_digest(text: &str) -> bool {
+    let Some((algorithm, hex)) = text.split_once(':') else {
+        return false;
+    };
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The platform that images have to fit, in Go's words: `linux`, `amd64`, and for ARM perhaps `v7`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
@@ -231,26 +245,33 @@ pub(super) fn looks_like_html(media_type: &str, body: &[u8]) -> bool {
     media_type == "text/html" || body.trim_ascii_start().starts_with(b"<")
 }
 
-/// The first error of a registry's error body, `CODE: message`.
-pub(super) fn first_error(body: &[u8]) -> Option<String> {
+/// One error of a registry's error body.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct RegistryError {
+    #[serde(default)]
+    pub code: String,
+    #[serde(default)]
+    pub message: String,
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first error of a registry's error body.
+pub(super) fn first_error(body: &[u8]) -> Option<RegistryError> {
     #[derive(Deserialize)]
     struct Body {
-        errors: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
+        errors: Vec<RegistryError>,
     }
     let body: Body = serde_json::from_slice(body).ok()?;
-    let first = body.errors.into_iter().next()?;
-    Some(if first.message.is_empty() {
-        first.code
-    } else {
-        format!("{}: {}", first.code, first.message)
-    })
+    body.errors.into_iter().next()
 }
 
 #[cfg(test)]
@@ -351,16 +372,16 @@ mod tests {
             assert_eq!(Digest::parse(bad), None, "{bad}");
         }
         assert_eq!(Digest::parse(&format!("sha256:{}", "A".repeat(64))), None);
+        assert!(is_digest(&format!("sha512:{}", "a".repeat(128))));
+        assert!(!is_digest("sha256:xyz") && !is_digest("md5:d41d8cd98f00b204e9800998ecf8427e"));
     }
 
     #[test]
     fn errors_and_pages() {
         let error = br#"{"errors":[{"code":"DENIED","message":"no","detail":{}},{"code":"X"}]}"#;
-        assert_eq!(first_error(error).as_deref(), Some("DENIED: no"));
-        assert_eq!(
-            first_error(br#"{"errors":[{"code":"X"}]}"#).as_deref(),
-            Some("X")
-        );
+        let shown = |body: &[u8]| first_error(body).map(|error| error.to_string());
+        assert_eq!(shown(error).as_deref(), Some("DENIED: no"));
+        assert_eq!(shown(br#"{"errors":[{"code":"X"}]}"#).as_deref(), Some("X"));
         assert_eq!(first_error(br#"{"errors":[]}"#), None);
         assert_eq!(first_error(b"404 page not found"), None);
         assert!(looks_like_html("text/html", b""));

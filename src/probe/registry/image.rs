@@ -1,23 +1,20 @@
-//! What a pull asks an endpoint for: `/v2/`, the manifest by tag and by digest, the configuration, a layer.
+//! What a pull asks an endpoint for: `/v2/`, the manifest by tag and by digest; configuration and layers are in `blob`.
 
-use std::time::Duration;
+use std::borrow::Cow;
 
 use http::{Method, StatusCode};
-use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
 use super::Depth;
 use super::content::{self, Descriptor, Digest, Document};
-use super::exchange::{Reply, drain};
-use super::outcome::{BlobKind, BlobProbe, Fault, Manifest, Ping};
+use super::exchange::Reply;
+use super::outcome::{BlobKind, Fault, Manifest, Ping};
 use super::target::Target;
-use super::trail::millis;
 use super::verdict::{Stage, Verdict};
 use super::walk::{Walk, of_status};
 use crate::registry::{RuntimeName, plan};
 
 /// A manifest URL taken apart.
-struct ManifestUrl<'a> {
+pub(super) struct ManifestUrl<'a> {
     target: &'a Target,
     /// The path up to the repository.
     repository: &'a str,
@@ -36,7 +33,7 @@ impl<'a> ManifestUrl<'a> {
     }
 
     /// The URL of other content of the same repository, with the same query.
-    fn sibling(&self, kind: &str, digest: &Digest) -> Target {
+    pub(super) fn sibling(&self, kind: &str, digest: &Digest) -> Target {
         let query = self
             .target
             .query()
@@ -47,12 +44,15 @@ impl<'a> ManifestUrl<'a> {
     }
 }
 
+/// The largest manifest whose announcement containerd does not pass over: `MaxManifestSize` of its resolver.
+const MAX_MANIFEST: u64 = 4 * 1048 * 1048;
+
 /// What HEAD said.
 enum Head {
-    /// There is something, perhaps with its digest.
-    Found(Option<Digest>),
+    /// There is something, perhaps with its digest and its length.
+    Found(Option<Digest>, Option<u64>),
     /// Another status; GET may say more.
-    Status(StatusCode),
+    Status(StatusCode, String),
     /// The runtime does not ask HEAD.
     NotAsked,
 }
@@ -87,7 +87,10 @@ impl Walk<'_> {
                         Stage::Manifest,
                         format!("the index has no image for {platform}"),
                     )
-                    .in_go("no match for platform in manifest")
+                    .in_go(match self.runtime {
+                        RuntimeName::Crio => "no image found in image index",
+                        _ => "no match for platform in manifest",
+                    })
                 })?;
                 if let Some(manifest) = &mut self.probe.manifest {
                     manifest.chosen = Some(chosen.digest.clone());
@@ -151,8 +154,8 @@ impl Walk<'_> {
             status: status.as_u16(),
             api_version: reply
                 .header("docker-distribution-api-version")
-                .map(str::to_owned),
-            content_type: reply.header("content-type").map(str::to_owned),
+                .map(Cow::into_owned),
+            content_type: reply.header("content-type").map(Cow::into_owned),
         });
         if status == StatusCode::UNAUTHORIZED {
             self.probe.challenge = reply.challenges();
@@ -179,13 +182,24 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a status is a success to the runtime: containerd does not ask which of them it is.
+    pub(super) fn takes(&self, status: StatusCode) -> bool {
+        match self.runtime {
+            RuntimeName::Containerd => status.is_success(),
+            RuntimeName::Crio | RuntimeName::Docker => status == StatusCode::OK,
+        }
+    }
+
     fn page(&mut self, at: Stage, media_type: &str) -> Fault {
         let detail = match media_type {
             "" => "it answers with a web page of no media type".to_owned(),
             media_type => format!("it answers with a web page ({media_type})"),
         };
-        let fault = Fault::new(Verdict::NotARegistry, at, detail)
-            .in_go(format!("unexpected media type {media_type}"));
+        let words = match self.runtime {
+            RuntimeName::Containerd => format!("unexpected media type {media_type}"),
+            _ => "invalid character '<' looking for beginning of value".to_owned(),
+        };
+        let fault = Fault::new(Verdict::NotARegistry, at, detail).in_go(words);
         self.trail.spoil(&fault);
         fault
     }
@@ -204,12 +218,12 @@ impl Walk<'_> {
         } else {
             Head::NotAsked
         };
-        if only_head && matches!(head, Head::Found(_)) {
+        if only_head && matches!(head, Head::Found(..)) {
             return Ok(None);
         }
         // containerd fetches by the digest that HEAD gave; otherwise the reference is all there is.
         let wanted = match &head {
-            Head::Found(Some(digest)) => Some(digest.clone()),
+            Head::Found(Some(digest), _) => Some(digest.clone()),
             _ => Digest::parse(url.reference),
         };
         let target = match &wanted {
@@ -220,13 +234,17 @@ impl Walk<'_> {
             .ask_as_user(&Method::GET, &target, Some(&accept), at)
             .await?;
         self.probe.over = Some(target.origin.scheme);
-        if let Head::Status(status) = head {
-            return Err(self.after_bad_head(status, reply).await);
+        if let Head::Status(status, line) = head {
+            return Err(self.after_bad_head(status, line, reply).await);
         }
-        if reply.status != StatusCode::OK {
+        if !self.takes(reply.status) {
             return Err(self.refuse(reply, at).await);
         }
-        let (body, media_type) = self.document(reply, wanted.as_ref()).await?;
+        let size = match head {
+            Head::Found(Some(_), size) => size,
+            _ => None,
+        };
+        let (body, media_type) = self.document(reply, wanted.as_ref(), size).await?;
         let (document, stated) = match content::read(&body) {
             Ok(read) => read,
             Err(error) => {
@@ -267,25 +285,51 @@ impl Walk<'_> {
         self.probe.over = Some(url.target.origin.scheme);
         let media_type = reply.media_type();
         match reply.status.as_u16() {
-            200 if media_type == "text/html" => Err(self.page(at, &media_type)),
-            200 => {
-                let digest = reply
-                    .header("docker-content-digest")
-                    .and_then(Digest::parse);
+            200..=299 if self.takes(reply.status) && media_type == "text/html" => {
+                Err(self.page(at, &media_type))
+            }
+            200..=299 if self.takes(reply.status) => {
+                let announced = reply.header("content-length");
+                let size = announced.and_then(|size| size.parse::<u64>().ok());
+                if let Some(size) = size.filter(|size| *size > MAX_MANIFEST)
+                    && self.runtime == RuntimeName::Containerd
+                {
+                    let detail = format!(
+                        "it announces a manifest of {size} bytes, more than containerd takes ({MAX_MANIFEST})"
+                    );
+                    return Err(Fault::new(Verdict::ManifestTooLarge, at, detail)
+                        .in_go(format!("rejecting {size} byte manifest")));
+                }
+                let header = reply.header("docker-content-digest");
+                if let Some(header) = header.as_deref().filter(|header| !header.is_empty())
+                    && size.is_some()
+                    && self.runtime == RuntimeName::Containerd
+                    && !content::is_digest(header)
+                {
+                    let detail = "its header Docker-Content-Digest holds no digest";
+                    return Err(Fault::new(Verdict::BadResponse, at, detail)
+                        .in_go("in header not a valid digest"));
+                }
+                let digest = header.and_then(|header| Digest::parse(&header));
                 self.probe.digest = digest.as_ref().map(ToString::to_string);
-                Ok(Head::Found(digest))
+                Ok(Head::Found(digest, size))
             }
             // 405 makes containerd ask GET; the others are worth a GET for the words in its body.
             405 => Ok(Head::NotAsked),
-            403 | 404 => Ok(Head::Status(reply.status)),
+            403 | 404 => Ok(Head::Status(reply.status, reply.status_line())),
             _ => Err(self.refuse(reply, at).await),
         }
     }
 
     /// What a GET says after HEAD was turned down. The verdict is that of HEAD, because the runtime stops there.
-    async fn after_bad_head(&mut self, status: StatusCode, reply: Reply) -> Fault {
+    async fn after_bad_head(&mut self, status: StatusCode, line: String, reply: Reply) -> Fault {
         let at = Stage::Manifest;
-        if reply.status == StatusCode::OK {
+        let decided = |fault: Fault| Fault {
+            status: Some(status.as_u16()),
+            error: Some(line.clone()),
+            ..fault
+        };
+        if self.takes(reply.status) {
             let fault = match status {
                 StatusCode::NOT_FOUND => Fault::new(
                     Verdict::HeadNotFound,
@@ -295,34 +339,42 @@ impl Walk<'_> {
                 _ => Fault::new(
                     of_status(status),
                     at,
-                    format!("it answers {status} to HEAD and 200 to GET"),
+                    format!("it answers {line} to HEAD and 200 to GET"),
                 ),
             };
-            return fault.by_status(status);
+            return decided(fault);
         }
         let fault = self.refuse(reply, at).await;
         Fault {
             verdict: of_status(status),
-            ..fault.by_status(status)
+            ..decided(fault)
         }
     }
 
-    /// The body of a manifest, checked against whatever digest is known.
+    /// The body of a manifest, checked against whatever digest and length are known.
     async fn document(
         &mut self,
         reply: Reply,
         wanted: Option<&Digest>,
+        size: Option<u64>,
     ) -> Result<(Vec<u8>, String), Fault> {
         let at = Stage::Manifest;
         let media_type = reply.media_type();
+        // Of a tag containerd and CRI-O take the digest of what they get.
         let announced = reply
             .header("docker-content-digest")
-            .and_then(Digest::parse);
-        let encoding = reply.header("content-encoding").map(str::to_owned);
+            .filter(|_| self.runtime == RuntimeName::Docker)
+            .and_then(|header| Digest::parse(&header));
+        let encoding = reply.header("content-encoding").map(Cow::into_owned);
         let body = self.read(reply, at).await?;
         let fault = if body.is_empty() {
-            Fault::new(Verdict::Truncated, at, "the manifest is empty")
-                .in_go("reports content size of zero")
+            // Who knows its digest reads it as content, who does not has nothing to go on.
+            let error = match wanted {
+                Some(_) => "unexpected EOF",
+                None => "reports content size of zero",
+            };
+            let fault = Fault::new(Verdict::Truncated, at, "the manifest is empty");
+            self.as_containerd(fault, error)
         } else if content::looks_like_html(&media_type, &body) {
             return Err(self.page(at, &media_type));
         } else if let Some(encoding) = encoding.filter(|encoding| encoding != "identity") {
@@ -331,21 +383,36 @@ impl Walk<'_> {
                 at,
                 format!("its answer is encoded with {encoding}, which was not asked for"),
             )
+        } else if let Some(size) = size.filter(|size| (body.len() as u64) < *size) {
+            let detail = format!("the manifest ends after {} of {size} bytes", body.len());
+            self.as_containerd(Fault::new(Verdict::Truncated, at, detail), "unexpected EOF")
         } else if let Some(expected) = wanted.or(announced.as_ref())
             && Digest::of(&body) != *expected
         {
-            mismatch("manifest", at, &Digest::of(&body), expected)
+            self.mismatch("manifest", at, &Digest::of(&body), expected)
+        } else if self.runtime == RuntimeName::Containerd
+            && media_type == "text/plain"
+            && !matches!(content::read(&body), Ok((Document::SchemaOne, _)))
+        {
+            let detail =
+                "the media type is `text/plain`, which containerd takes for docker's schema 1";
+            Fault::new(Verdict::BadResponse, at, detail)
         } else if self.runtime == RuntimeName::Containerd
             && !content::is_manifest_type(&media_type)
-            // containerd takes this for schema 1.
             && media_type != "text/plain"
         {
-            Fault::new(
-                Verdict::BadResponse,
-                at,
-                format!("the media type `{media_type}` is not one of a manifest"),
-            )
-            .in_go(format!("unexpected media type {media_type}"))
+            let detail = format!(
+                "the media type `{media_type}` is not one of a manifest, so it is asked for as a blob"
+            );
+            Fault::new(Verdict::BadResponse, at, detail).in_go("could not fetch content descriptor")
+        } else if self.runtime == RuntimeName::Crio
+            && !content::is_manifest_type(&media_type)
+            && !matches!(content::read(&body), Ok((Document::SchemaOne, _)))
+        {
+            let detail = format!(
+                "the media type `{media_type}` is not one of a manifest, so CRI-O takes it for docker's schema 1"
+            );
+            Fault::new(Verdict::BadResponse, at, detail).in_go("unsupported schema version")
         } else {
             return Ok((body, media_type));
         };
@@ -366,7 +433,7 @@ impl Walk<'_> {
         let reply = self
             .ask_as_user(&Method::GET, &target, Some(&accept), at)
             .await?;
-        if reply.status != StatusCode::OK {
+        if !self.takes(reply.status) {
             let fault = self.refuse(reply, at).await;
             let verdict = if fault.verdict == Verdict::NotFound {
                 Verdict::BlobMissing
@@ -379,101 +446,17 @@ impl Walk<'_> {
                 ..fault
             });
         }
-        let (body, _) = self.document(reply, Some(&digest)).await?;
+        let (body, _) = self
+            .document(reply, Some(&digest), Some(chosen.size))
+            .await?;
         let (document, _) =
             content::read(&body).map_err(|error| Fault::new(Verdict::BadResponse, at, error))?;
         Ok(document)
     }
-
-    /// Fetches one blob in full and notes what came of it.
-    async fn blob(
-        &mut self,
-        url: &ManifestUrl<'_>,
-        kind: BlobKind,
-        descriptor: &Descriptor,
-    ) -> Result<(), Fault> {
-        let started = Instant::now();
-        let mut note = BlobProbe {
-            digest: descriptor.digest.clone(),
-            kind,
-            size: descriptor.size,
-            verdict: None,
-            ms: 0,
-            detail: String::new(),
-        };
-        if descriptor.size > self.options.limits.blob {
-            note.detail = format!(
-                "larger than {} bytes, so it was not fetched",
-                self.options.limits.blob
-            );
-            self.probe.blobs.push(note);
-            return Ok(());
-        }
-        let result = self.fetch(url, descriptor).await;
-        note.ms = millis(started.elapsed());
-        note.verdict = Some(Verdict::Serves);
-        if let Err(fault) = &result {
-            note.verdict = Some(fault.verdict);
-            note.detail.clone_from(&fault.detail);
-        }
-        self.probe.blobs.push(note);
-        result
-    }
-
-    async fn fetch(&mut self, url: &ManifestUrl<'_>, descriptor: &Descriptor) -> Result<(), Fault> {
-        let at = Stage::Blob;
-        let expected = checked(descriptor, at)?;
-        let reply = self
-            .ask_as_user(&Method::GET, &url.sibling("blobs", &expected), None, at)
-            .await?;
-        if reply.status != StatusCode::OK {
-            let fault = self.refuse(reply, at).await;
-            let verdict = if fault.verdict == Verdict::NotFound {
-                Verdict::BlobMissing
-            } else {
-                fault.verdict
-            };
-            return Err(Fault { verdict, ..fault });
-        }
-        let (mut hash, mut length) = (Sha256::new(), 0u64);
-        let stall: Duration = self.options.limits.stall;
-        let take = |bytes: &[u8]| {
-            hash.update(bytes);
-            length += bytes.len() as u64;
-        };
-        let size = descriptor.size;
-        let complete = drain(reply.body, size, stall, at, take).await;
-        let found = Digest::from_hash(hash);
-        // containerd reads as much as the manifest declares and does not mind what was promised beyond that.
-        let enough = self.runtime == RuntimeName::Containerd && length == size && found == expected;
-        let fault = match complete {
-            Err(fault) if enough && fault.verdict == Verdict::Truncated => return Ok(()),
-            Err(fault) => fault,
-            Ok(false) => {
-                let detail = format!("the blob is longer than the declared {size} bytes");
-                Fault::new(Verdict::Corrupt, at, detail)
-            }
-            Ok(true) if length < size => {
-                let detail = format!("the blob ends after {length} of {size} bytes");
-                Fault::new(Verdict::Truncated, at, detail).in_go("unexpected EOF")
-            }
-            Ok(true) if found != expected => mismatch("blob", at, &found, &expected),
-            Ok(true) => return Ok(()),
-        };
-        self.trail.spoil(&fault);
-        Err(fault)
-    }
-}
-
-/// The fault of content that is not what its digest promises.
-fn mismatch(what: &str, at: Stage, found: &Digest, expected: &Digest) -> Fault {
-    let detail = format!("the {what} has the digest {found}, not {expected}");
-    let error = format!("unexpected commit digest {found}, expected {expected}");
-    Fault::new(Verdict::Corrupt, at, detail).in_go(error)
 }
 
 /// The digest of a descriptor; it comes from outside and goes into a URL.
-fn checked(descriptor: &Descriptor, at: Stage) -> Result<Digest, Fault> {
+pub(super) fn checked(descriptor: &Descriptor, at: Stage) -> Result<Digest, Fault> {
     Digest::parse(&descriptor.digest).ok_or_else(|| {
         Fault::new(
             Verdict::BadResponse,

@@ -13,17 +13,31 @@ use super::outcome::{Fault, TokenProbe};
 use super::target::Target;
 use super::verdict::{Stage, Verdict};
 use super::walk::{Walk, of_status};
+use crate::registry::RuntimeName;
 use crate::secret::Secret;
 
-/// User and password for one host. They are sent there, and to the token server that it names, and nowhere else.
+/// What proves to a registry who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A user and a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// An identity token, as `docker login` keeps it of some registries: a token server exchanges it for one that opens
+    /// a repository (a refresh token in OAuth 2), and nobody else takes it.
+    IdentityToken(Secret),
+}
+
+/// A login for one host. It is sent there, or to the token server that the host names, and nowhere else.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// `host` or `host:port` as in the endpoint's URL, without the scheme's own port.
     pub host: String,
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
+    /// What is sent.
+    pub login: Login,
 }
 
 /// What containerd 1.7 and later say where a password is wanted and there is none.
@@ -85,37 +99,51 @@ impl<'a> Walk<'a> {
                 match denied_scope(&reply) {
                     Some(error) => {
                         let detail = format!("it does not take the token ({error})");
-                        Err(Fault::new(Verdict::Unauthorized, at, detail)
-                            .in_go(format!("server message: {error}: authorization failed")))
+                        let words = match self.runtime {
+                            RuntimeName::Crio if error == "insufficient_scope" => {
+                                "requested access to the resource is denied".to_owned()
+                            }
+                            _ => format!("server message: {error}: authorization failed"),
+                        };
+                        Err(Fault::new(Verdict::Unauthorized, at, detail).in_go(words))
                     }
                     None => Ok(reply),
                 }
             }
             Some(Challenge::Basic { .. }) => {
-                let Some((basic, mut standing)) = self.credential().await? else {
-                    return Err(Fault::new(
-                        Verdict::Unauthorized,
-                        at,
-                        "it wants a user and a password, and none were given",
-                    )
-                    .in_go(NO_LOGIN));
+                let (login, mut standing) = self.credential().await?.unzip();
+                let wanting = |what: &str| {
+                    let detail = format!("it wants a user and a password, and {what}");
+                    self.as_containerd(Fault::new(Verdict::Unauthorized, at, detail), NO_LOGIN)
+                };
+                let basic = match login {
+                    Some(Login::Password { user, password }) => basic(user, password),
+                    Some(Login::IdentityToken(_)) => {
+                        return Err(wanting("there is only an identity token"));
+                    }
+                    None => return Err(wanting("none were given")),
                 };
                 self.authorization = Some(basic);
                 let reply = self.ask(method, target, accept, at).await?;
-                *standing = if reply.status == StatusCode::UNAUTHORIZED {
+                let refused = reply.status == StatusCode::UNAUTHORIZED;
+                if refused {
                     self.authorization = None;
-                    Standing::Refused
-                } else {
-                    Standing::Accepted
-                };
+                }
+                if let Some(standing) = &mut standing {
+                    **standing = if refused {
+                        Standing::Refused
+                    } else {
+                        Standing::Accepted
+                    };
+                }
                 Ok(reply)
             }
             _ => Ok(reply),
         }
     }
 
-    /// The value of `Authorization` for home's credential, with the lock on its standing.
-    async fn credential(&self) -> Result<Option<(Secret, MutexGuard<'a, Standing>)>, Fault> {
+    /// The login for home, with the lock on its standing.
+    async fn credential(&self) -> Result<Option<(&'a Login, MutexGuard<'a, Standing>)>, Fault> {
         let authority = self.home.authority();
         let mut all = self.options.credentials.iter().enumerate();
         let Some((index, found)) = all.find(|(_, credential)| credential.host == authority) else {
@@ -124,14 +152,14 @@ impl<'a> Walk<'a> {
         let ledger = self.ledger;
         let standing = ledger.standings[index].lock().await;
         if *standing == Standing::Refused {
-            let detail = format!(
-                "the credentials of {} were refused before and are not tried again",
-                found.user
-            );
+            let whose = match &found.login {
+                Login::Password { user, .. } => format!("the credentials of {user} were"),
+                Login::IdentityToken(_) => "the identity token was".to_owned(),
+            };
+            let detail = format!("{whose} refused before and not tried again");
             return Err(Fault::new(Verdict::Unauthorized, Stage::Token, detail));
         }
-        let encoded = STANDARD.encode(format!("{}:{}", found.user, found.password.reveal()));
-        Ok(Some((Secret::new(format!("Basic {encoded}")), standing)))
+        Ok(Some((&found.login, standing)))
     }
 
     /// Fetches a token where the registry says.
@@ -142,11 +170,9 @@ impl<'a> Walk<'a> {
         scope: Option<&str>,
     ) -> Result<Secret, Fault> {
         let credential = self.credential().await?;
-        let (basic, mut standing) = credential.unzip();
-        let with_credentials = basic.is_some();
-        let result = self
-            .fetch_token(realm, service, scope, basic.as_ref())
-            .await;
+        let (login, mut standing) = credential.unzip();
+        let with_credentials = login.is_some();
+        let result = self.fetch_token(realm, service, scope, login).await;
         let certificate = self.certificate.take();
         let (verdict, failed_at, detail) = match &result {
             Ok(_) => (Verdict::Serves, None, String::new()),
@@ -201,8 +227,16 @@ impl<'a> Walk<'a> {
         realm: &str,
         service: Option<&str>,
         scope: Option<&str>,
-        basic: Option<&Secret>,
+        login: Option<&Login>,
     ) -> Result<Secret, Fault> {
+        if realm.is_empty() {
+            let detail = "the challenge names no realm";
+            let words = match self.runtime {
+                RuntimeName::Crio => "missing realm in bearer auth challenge",
+                _ => "no realm specified for token auth challenge",
+            };
+            return Err(Fault::new(Verdict::BadUrl, Stage::Token, detail).in_go(words));
+        }
         let mut target = Target::parse(realm).map_err(|error| {
             Fault::new(
                 Verdict::BadUrl,
@@ -211,17 +245,33 @@ impl<'a> Walk<'a> {
             )
             .in_go(error)
         })?;
+        let mut wanted = String::new();
         for (name, value) in [("service", service), ("scope", scope)] {
             if let Some(value) = value {
-                let mark = if target.query().is_some() { '&' } else { '?' };
-                target
-                    .path
-                    .push_str(&format!("{mark}{name}={}", query_escaped(value)));
+                wanted.push_str(&format!("&{name}={}", query_escaped(value)));
             }
         }
-        let reply = self
-            .send(&Method::GET, &target, None, basic, Stage::Token)
-            .await?;
+        let reply = match login {
+            Some(Login::IdentityToken(token)) => {
+                let form = Secret::new(format!(
+                    "grant_type=refresh_token&client_id=criscope&refresh_token={}{wanted}",
+                    query_escaped(token.reveal())
+                ));
+                self.post(&target, form, Stage::Token).await?
+            }
+            other => {
+                let basic = match other {
+                    Some(Login::Password { user, password }) => Some(basic(user, password)),
+                    _ => None,
+                };
+                if target.query().is_none() && !wanted.is_empty() {
+                    wanted.replace_range(..1, "?");
+                }
+                target.path.push_str(&wanted);
+                self.send(&Method::GET, &target, None, basic.as_ref(), Stage::Token)
+                    .await?
+            }
+        };
         if reply.status != StatusCode::OK {
             let status = reply.status;
             let fault = self.refuse(reply, Stage::Token).await;
@@ -250,6 +300,12 @@ impl<'a> Walk<'a> {
             .map(Secret::new)
             .ok_or_else(|| bad("the token server's answer holds no token"))
     }
+}
+
+/// The value of `Authorization` for a user and a password.
+fn basic(user: &str, password: &Secret) -> Secret {
+    let encoded = STANDARD.encode(format!("{user}:{}", password.reveal()));
+    Secret::new(format!("Basic {encoded}"))
 }
 
 /// Why a token was not enough, if the registry says so.

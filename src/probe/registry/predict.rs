@@ -152,11 +152,17 @@ impl Pull<'_> {
                 Has::NotThisOne => continue,
                 Has::No(verdict, at) => (verdict, at),
             };
-            self.pass_over(index, failure);
+            let later = self.route.endpoints.iter().skip(index + 1);
+            let last = !later.into_iter().any(|later| later.phases.contains(&phase));
+            let attempts = self.attempts(last, failure.0);
+            self.pass_over(index, failure, attempts);
             if object != Object::Tag {
                 self.first_without_content.get_or_insert(index);
             }
-            if !failure.0.next_host(failure.1, &self.runtime) {
+            // Manifests by digest are fetched in the same way as blobs.
+            let content = object != Object::Tag && failure.0 == Verdict::BadRedirect;
+            let at = if content { Stage::Blob } else { failure.1 };
+            if !failure.0.next_host(at, &self.runtime) {
                 return Found::StoppedAt(index);
             }
         }
@@ -206,7 +212,12 @@ impl Pull<'_> {
         }
         let probes = self.probes;
         for (index, probe) in probes.iter().enumerate() {
-            let at = probe.failed_at.unwrap_or(Stage::Blob);
+            let mut at = probe.failed_at.unwrap_or(Stage::Blob);
+            let unreadable = probe.verdict == Verdict::BadResponse && probe.status.is_none();
+            if probe.manifest.is_some() || unreadable {
+                // The source is chosen as soon as its manifest is there, also if that is an index or no manifest at all.
+                at = at.max(Stage::Blob);
+            }
             if probe.verdict.is_good() {
                 if probe.blobs.is_empty() {
                     self.assume(Assumption::BlobsNotProbed);
@@ -217,7 +228,7 @@ impl Pull<'_> {
                 };
             }
             let verdict = decisive(probe);
-            self.pass_over(index, (verdict, at));
+            self.pass_over(index, (verdict, at), 1);
             if !verdict.next_host(at, &self.runtime) {
                 let served_by = probe.digest.is_some().then_some(index);
                 return End::Stopped {
@@ -229,7 +240,17 @@ impl Pull<'_> {
         End::Exhausted { served_by: None }
     }
 
-    fn pass_over(&mut self, index: usize, (verdict, at): (Verdict, Stage)) {
+    /// How often one object is asked for at a host that fails like this.
+    fn attempts(&self, last: bool, verdict: Verdict) -> u64 {
+        let again = Rules::builtin().holds(Rule::LastHostAskedAgain, &self.runtime);
+        if last && again && verdict == Verdict::Timeout {
+            5
+        } else {
+            1
+        }
+    }
+
+    fn pass_over(&mut self, index: usize, (verdict, at): (Verdict, Stage), attempts: u64) {
         let probe = &self.probes[index];
         let retry = probe
             .rate_limit
@@ -239,7 +260,7 @@ impl Pull<'_> {
         let at = deciding_stage(probe).unwrap_or(at);
         let wait = verdict.wait(at, &self.runtime, retry);
         if wait != Wait::Millis(0) {
-            self.waits.entry(index).or_insert((0, wait)).0 += 1;
+            self.waits.entry(index).or_insert((0, wait)).0 += attempts;
         }
         if !self.failures.contains(&index) {
             self.failures.push(index);

@@ -67,9 +67,9 @@ pub enum Verdict {
     NotARegistry,
     /// No token could be had: the token server is a second endpoint, and its own verdict says why.
     TokenFailed,
-    /// A redirect leads somewhere that does not answer; the hop's own verdict says why.
+    /// A redirect leads to what is no address, or somewhere that does not answer: then the hop's own verdict says why.
     RedirectBroken,
-    /// A redirect without a usable `Location`.
+    /// A redirect without a `Location`.
     BadRedirect,
     /// More than ten redirects, or one that leads back.
     RedirectLoop,
@@ -87,6 +87,8 @@ pub enum Verdict {
     BadResponse,
     /// A document that goes on beyond any honest size.
     Oversized,
+    /// A manifest that announces more bytes than the runtime takes; the next host is asked.
+    ManifestTooLarge,
     /// The endpoint's URL is not one.
     BadUrl,
     /// A configured certificate authority cannot be read.

@@ -1,6 +1,7 @@
 //! The walk along one endpoint: its connections, its requests, and where redirects lead. What is asked for is the
 //! business of `image`, who may ask that of `login`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
@@ -100,14 +101,41 @@ impl Walk<'_> {
             authorization,
             headers: &headers,
             user_agent: &self.options.user_agent,
+            form: None,
             at,
         };
+        self.exchange(&ask).await
+    }
+
+    /// Posts a form and waits for the head of the answer.
+    pub(super) async fn post(
+        &mut self,
+        target: &Target,
+        form: Secret,
+        at: Stage,
+    ) -> Result<Reply, Fault> {
+        let headers = self.configured_headers(&target.origin).to_vec();
+        let ask = Ask {
+            method: Method::POST,
+            target,
+            accept: None,
+            authorization: None,
+            headers: &headers,
+            user_agent: &self.options.user_agent,
+            form: Some(&form),
+            at,
+        };
+        self.exchange(&ask).await
+    }
+
+    async fn exchange(&mut self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        let (method, target, at) = (&ask.method, ask.target, ask.at);
         loop {
             let mut connection = self.connection(&target.origin, at).await?;
             let used = connection.used;
             let work = async {
-                let reply = connection.send(&ask).await?;
-                let status = reply.status.to_string();
+                let reply = connection.send(ask).await?;
+                let status = reply.status_line();
                 Ok((reply, status))
             };
             let limit = self.options.limits.answer;
@@ -133,7 +161,7 @@ impl Walk<'_> {
                         && !used
                         && let Some(fault) = self.tls_after_all(target).await
                     {
-                        return Err(fault.by_status(reply.status));
+                        return Err(reply.decided(fault));
                     }
                     if reply.status == StatusCode::BAD_REQUEST
                         && let Some(fault) = connection.missed_client_certificate(at)
@@ -162,7 +190,7 @@ impl Walk<'_> {
     }
 
     fn note_limits(&mut self, reply: &Reply) {
-        let named = |name: &str| reply.header(name).map(str::to_owned);
+        let named = |name: &str| reply.header(name).map(Cow::into_owned);
         let limits = RateLimit {
             limit: named("ratelimit-limit"),
             remaining: named("ratelimit-remaining"),
@@ -223,16 +251,23 @@ impl Walk<'_> {
     /// Where a redirect leads; noted on the way.
     fn redirected(&mut self, reply: &Reply, at: Stage) -> Result<Target, Fault> {
         let here = &reply.target;
-        let bad = |what: String| Fault::new(Verdict::BadRedirect, at, what).by_status(reply.status);
-        let location = reply.header("location").ok_or_else(|| {
+        let bad = |what: String| reply.decided(Fault::new(Verdict::BadRedirect, at, what));
+        let location = reply.location().ok_or_else(|| {
             bad(format!(
                 "it answers {} without saying where to go",
-                reply.status
+                reply.status_line()
             ))
         })?;
-        let next = here
-            .join(location)
-            .map_err(|error| bad(format!("it redirects to what is no URL: {error}")))?;
+        // Go follows every Location that there is; to the runtime a bad one is a request that failed.
+        let next = here.join(&location).map_err(|error| {
+            let detail = format!("it redirects to what is no URL: {error}");
+            let in_go = if error.starts_with("unsupported protocol scheme") {
+                error
+            } else {
+                "failed to parse Location header".to_owned()
+            };
+            Fault::new(Verdict::RedirectBroken, at, detail).in_go(in_go)
+        })?;
         let (from, to) = (&here.origin.host, &next.origin.host);
         self.probe.redirects.push(Redirect {
             from: here.to_string(),
@@ -268,6 +303,14 @@ impl Walk<'_> {
         }
     }
 
+    /// Adds containerd's words to a fault; the others say it in words that depend on what is read.
+    pub(super) fn as_containerd(&self, fault: Fault, error: impl Into<String>) -> Fault {
+        match self.runtime {
+            RuntimeName::Containerd => fault.in_go(error),
+            RuntimeName::Crio | RuntimeName::Docker => fault,
+        }
+    }
+
     /// Reads a whole body that is meant to be read by programs.
     pub(super) async fn read(&mut self, reply: Reply, at: Stage) -> Result<Vec<u8>, Fault> {
         let mut content = Vec::new();
@@ -295,11 +338,15 @@ impl Walk<'_> {
     /// The fault of a status that is not a success, with what the body says about it.
     pub(super) async fn refuse(&mut self, reply: Reply, at: Stage) -> Fault {
         let (status, target, media_type) = (reply.status, reply.target.clone(), reply.media_type());
+        let line = reply.status_line();
+        let decided = reply.decided(Fault::new(of_status(status), at, ""));
         let mut body = Vec::new();
         let take = |bytes: &[u8]| body.extend_from_slice(bytes);
         // An error body that does not come is no reason to know less.
         let _ = drain(reply.body, MAX_EXCERPT, self.options.limits.stall, at, take).await;
-        let said = match first_error(&body) {
+        let error = first_error(&body);
+        let words = error.as_ref().map(|error| error.message.clone());
+        let said = match error {
             Some(said) => format!(" ({said})"),
             None if looks_like_html(&media_type, &body) => " (a web page)".to_owned(),
             None => match String::from_utf8_lossy(&body).trim() {
@@ -307,8 +354,16 @@ impl Walk<'_> {
                 text => format!(" ({})", text.chars().take(200).collect::<String>()),
             },
         };
-        let fault = Fault::new(of_status(status), at, format!("it answers {status}{said}"))
-            .by_status(status);
+        let mut fault = Fault {
+            detail: format!("it answers {line}{said}"),
+            ..decided
+        };
+        // containers/image repeats the registry's words where there are any, and the status else.
+        if self.runtime == RuntimeName::Crio
+            && let Some(words) = words.filter(|words| !words.is_empty())
+        {
+            fault = fault.in_go(words);
+        }
         if target.origin == self.home || at == Stage::Token {
             fault
         } else {

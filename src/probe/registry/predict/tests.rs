@@ -175,6 +175,20 @@ fn delays_as_measured() {
 }
 
 #[test]
+fn the_last_host_is_asked_again() {
+    #[track_caller]
+    fn case(runtime: &str, seconds: u64) {
+        let silent = bad(Verdict::Timeout, Stage::Tls, None, "");
+        let prediction = foretell(runtime, &[silent]);
+        assert_eq!(prediction.outcome, Outcome::Fails);
+        assert_eq!(prediction.delay, Wait::Millis(seconds * 1000), "{runtime}");
+    }
+    case("containerd@2.3.4", 50);
+    case("containerd@2.3.0", 10);
+    case(OLD, 10);
+}
+
+#[test]
 fn which_error_is_shown() {
     #[track_caller]
     fn case(runtime: &str, probes: &[EndpointProbe], text: &str, endpoint: usize, hides: &[usize]) {

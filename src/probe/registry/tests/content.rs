@@ -217,8 +217,10 @@ async fn blobs_are_followed_to_storage_without_credentials() {
     let host = server.address.to_string();
     options.credentials.push(Credential {
         host,
-        user: "u".into(),
-        password: crate::secret::Secret::new("p"),
+        login: Login::Password {
+            user: "u".into(),
+            password: crate::secret::Secret::new("p"),
+        },
     });
     let probe = probe(endpoint(&server.url("http", PATH)), &options).await;
     assert_serves(&probe);

@@ -11,8 +11,10 @@ fn with_credentials(server: &Server) -> Options {
     let host = server.address.to_string();
     options.credentials.push(Credential {
         host,
-        user: "u".into(),
-        password: Secret::new("hunter2"),
+        login: Login::Password {
+            user: "u".into(),
+            password: Secret::new("hunter2"),
+        },
     });
     options
 }
@@ -74,6 +76,50 @@ async fn credentials_go_to_the_token_server_and_not_to_the_registry() {
     assert!(tokens.requests()[0].contains(BASIC));
     assert!(server.requests().iter().all(|head| !head.contains("Basic")));
     assert!(!format!("{probe:?}").contains("hunter2") && !format!("{probe:?}").contains("good"));
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_and_goes_nowhere_else() {
+    let with_identity = |server: &Server| {
+        let mut options = with_credentials(server);
+        options.credentials[0].login = Login::IdentityToken(Secret::new("hunter2+"));
+        options
+    };
+    let tokens = Server::start(|_, _| answer("200 OK", &[], br#"{"access_token":"good"}"#)).await;
+    let (server, tokens) = token_registry(token_url, tokens).await;
+    let found = probe(endpoint(&server.url("http", PATH)), &with_identity(&server)).await;
+    assert_serves(&found);
+    let asked = &tokens.requests()[0];
+    assert!(asked.starts_with("POST /token?a=1 HTTP/1.1\r\n"), "{asked}");
+    assert!(
+        asked.ends_with("grant_type=refresh_token&client_id=criscope&refresh_token=hunter2%2B&service=lab%20registry&scope=repository%3Alab%2Fapp%3Apull"),
+        "{asked}"
+    );
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|head| !head.contains("hunter2"))
+    );
+    assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    // A registry that wants a password has no use for it.
+    let basic = Server::start(|_, _| {
+        answer(
+            "401 Unauthorized",
+            &[("WWW-Authenticate", "Basic realm=\"r\"")],
+            b"",
+        )
+    })
+    .await;
+    let found = probe(endpoint(&basic.url("http", PATH)), &with_identity(&basic)).await;
+    assert_verdict(&found, Verdict::Unauthorized, Stage::Manifest);
+    assert!(found.detail.contains("identity token"), "{}", found.detail);
+    assert!(
+        basic
+            .requests()
+            .iter()
+            .all(|head| !head.contains("hunter2"))
+    );
 }
 
 #[tokio::test]
@@ -161,7 +207,10 @@ async fn a_password() {
 async fn a_wrong_password_goes_out_once() {
     let server = basic_registry().await;
     let mut options = with_credentials(&server);
-    options.credentials[0].password = Secret::new("wrong");
+    options.credentials[0].login = Login::Password {
+        user: "u".into(),
+        password: Secret::new("wrong"),
+    };
     let url = server.url("http", PATH);
     let twice = [endpoint(&url), endpoint(&url), endpoint(&url)];
     let probes = probe_endpoints(&twice, CONTAINERD, &options, &|_| {}).await;

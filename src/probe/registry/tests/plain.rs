@@ -157,7 +157,7 @@ async fn statuses() {
         ("429 Too Many Requests", Verdict::RateLimited),
         ("500 Internal Server Error", Verdict::ServerError),
         ("503 Service Unavailable", Verdict::ServerError),
-        ("204 No Content", Verdict::BadResponse),
+        ("204 No Content", Verdict::Truncated),
         ("302 Found", Verdict::BadRedirect),
     ] {
         let script = move |line: &str, _: &str| match line.split(' ').next().unwrap() {
@@ -398,7 +398,7 @@ async fn bad_redirects() {
     );
     assert_verdict(
         &probe_script(moved("gopher://x/")).await.0,
-        Verdict::BadRedirect,
+        Verdict::RedirectBroken,
         Stage::Manifest,
     );
     // What is not ASCII is there all the same.
@@ -421,6 +421,44 @@ async fn bad_redirects() {
     assert_verdict(&probe, Verdict::RedirectBroken, Stage::Manifest);
     assert_eq!(probe.redirects[0].failed, Some(Verdict::Refused));
     assert!(probe.error.unwrap().contains("connection refused"));
+}
+
+#[tokio::test]
+async fn headers_in_latin_1_are_there_all_the_same() {
+    let image = Image::new("umlaut");
+    let (probe, server) = probe_script(move |line, _| {
+        if line == format!("HEAD {PATH}") {
+            let mut moved =
+                b"HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: /\xfc".to_vec();
+            moved.extend_from_slice(PATH.as_bytes());
+            moved.extend_from_slice(b"\r\n\r\n");
+            return Act::Say(moved);
+        }
+        image.serve(&line.replace("/%FC", ""))
+    })
+    .await;
+    assert_serves(&probe);
+    assert!(
+        server.lines().contains(&format!("HEAD /%FC{PATH}")),
+        "{:?}",
+        server.lines()
+    );
+}
+
+#[tokio::test]
+async fn answers_that_are_promised_for_ever() {
+    let promise = |_: &str, _: &str| Act::SayAndHang(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(200));
+    let (probe, _server) = probe_script(promise).await;
+    assert_verdict(&probe, Verdict::NotHttp, Stage::Manifest);
+    assert!(probe.detail.contains("informational"), "{}", probe.detail);
+    // One or two of them are no fault.
+    let image = Image::new("continued");
+    let (probe, _server) = probe_script(move |line, _| match image.serve(line) {
+        Act::Say(bytes) => Act::Say([b"HTTP/1.1 100 Continue\r\n\r\n".as_slice(), &bytes].concat()),
+        other => other,
+    })
+    .await;
+    assert_serves(&probe);
 }
 
 #[tokio::test]

@@ -124,7 +124,15 @@ async fn converse(
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.ok()?);
         }
-        let head = String::from_utf8(head).unwrap();
+        let mut head = String::from_utf8(head).unwrap();
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            let length = name.eq_ignore_ascii_case("content-length");
+            length.then(|| value.parse::<usize>().unwrap())
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        stream.read_exact(&mut body).await.ok()?;
+        head.push_str(&String::from_utf8(body).unwrap());
         log.lock().unwrap().push(head.clone());
         let line = head
             .lines()
