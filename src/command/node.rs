@@ -174,6 +174,11 @@ impl NodeArgs {
     }
 }
 
+/// The runtime that answers here, if one does. Who gets none is not told why.
+pub async fn answering(session: &Session) -> Option<RuntimeId> {
+    running(session).await.ok().map(|running| running.runtime)
+}
+
 /// The runtime that answers, and its process where /proc shows it.
 struct Running {
     runtime: RuntimeId,

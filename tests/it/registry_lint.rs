@@ -51,9 +51,31 @@ fn a_report_for_people() {
 
 #[test]
 fn without_a_runtime_the_usual_one_is_named() {
-    let outcome = criscope(["registry", "lint", &snippet(1)]).outcome();
+    let nobody = "unix:///nonexistent/containerd.sock";
+    let outcome = criscope(["registry", "lint", &snippet(1)])
+        .env("CONTAINER_RUNTIME_ENDPOINT", nobody)
+        .outcome();
     assert_eq!(outcome.code, 1, "{outcome}");
-    assert!(outcome.stdout.contains("containerd 1.7"), "{outcome}");
+    assert!(outcome.stdout.contains("containerd 1.7.34"), "{outcome}");
+}
+
+#[test]
+fn the_runtime_that_runs_here_judges() {
+    let node = criscope::fake::Node::builder().start().unwrap();
+    let outcome = criscope(["registry", "lint", &snippet(1)])
+        .on(&node)
+        .outcome();
+    assert_eq!(outcome.code, 1, "{outcome}");
+    assert!(outcome.stdout.contains("containerd 1.7.28"), "{outcome}");
+    assert!(outcome.stderr.contains("which runs here"), "{outcome}");
+    // Files of another runtime are none of its business.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("registries.conf");
+    fs::write(&file, "[[registry]]\nlocation = \"https://reg.test\"\n").unwrap();
+    let outcome = criscope(["registry", "lint", file.to_str().unwrap()])
+        .on(&node)
+        .outcome();
+    assert!(outcome.stderr.contains("crio@"), "{outcome}");
 }
 
 #[test]

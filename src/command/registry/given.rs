@@ -114,6 +114,11 @@ impl Given {
         Ok(given)
     }
 
+    /// Whether the files are for this runtime: of its kind, and of its distribution where they are of one.
+    pub fn is_for(&self, runtime: &RuntimeId) -> bool {
+        runtime.name == self.name && (self.fork.is_none() || runtime.fork() == self.fork)
+    }
+
     /// The runtime whose rules are applied where nobody says which: the newest kind of it that reads such a file.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::examine::{self, ReportFormat};
-use super::super::node::NodeArgs;
+use super::super::node::{self, NodeArgs};
 use super::super::session::Session;
 use super::given::Given;
 use crate::check::Status;
@@ -168,6 +168,12 @@ impl Lint {
             }]);
         }
         let mut subjects = Vec::new();
+        // Files are mostly judged on the node that they are for.
+        let elsewhere = self.node.host_root.is_some() || session.host_root.is_some();
+        let here = match &self.node.as_runtime {
+            None if !elsewhere => node::answering(session).await,
+            _ => None,
+        };
         for path in &self.paths {
             let given = Given::read(path)?;
             for import in &given.missing_imports {
@@ -176,9 +182,17 @@ impl Lint {
                     path.display()
                 ));
             }
-            let runtime = match &self.node.as_runtime {
-                Some(runtime) => runtime.clone(),
-                None => {
+            let suits = here.as_ref().filter(|here| given.is_for(here));
+            let runtime = match (&self.node.as_runtime, suits) {
+                (Some(runtime), _) => runtime.clone(),
+                (None, Some(here)) => {
+                    session.output.status(format!(
+                        "{} is judged as {here}, which runs here, would read it; `--as` names another runtime",
+                        path.display()
+                    ));
+                    here.clone()
+                }
+                (None, None) => {
                     let runtime = given.usual_runtime()?;
                     session.output.status(format!(
                         "{} is judged as {runtime} would read it; `--as` names another runtime",
