@@ -358,8 +358,9 @@ impl Walk<'_> {
             detail: format!("it answers {line}{said}"),
             ..decided
         };
-        // containers/image repeats the registry's words where there are any, and the status else.
+        // containers/image repeats the registry's words of a 4xx where there are any, and the status else.
         if self.runtime == RuntimeName::Crio
+            && status.is_client_error()
             && let Some(words) = words.filter(|words| !words.is_empty())
         {
             fault = fault.in_go(words);
