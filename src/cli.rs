@@ -195,6 +195,10 @@ fn run(cli: &Cli, name: &str, dialect: Dialect, output: Output, plugin: Option<P
             if let Some(plugin) = plugin {
                 plugin.tell_error(&error, output);
             }
+            let error = match (dialect.doing_all(name, error.reach()), error.exit()) {
+                (Some(doing), Exit::Failure | Exit::Undetermined) => error.while_doing(doing),
+                _ => error,
+            };
             output.error(&error);
             error.exit()
         }

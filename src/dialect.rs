@@ -10,6 +10,7 @@
 
 mod arguments;
 mod completion;
+mod doing;
 mod help;
 mod rules;
 mod turn;

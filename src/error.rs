@@ -81,6 +81,20 @@ pub struct Error {
     about_endpoint: bool,
     /// What a runtime said, as we tell it and as crictl does.
     said: Option<Box<(String, String)>>,
+    /// How far it came.
+    reach: Reach,
+}
+
+/// How far a command came before it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Nobody was asked, or what was asked was answered.
+    #[default]
+    Ours,
+    /// There was no connection.
+    Connection,
+    /// A runtime refused.
+    Runtime,
 }
 
 impl Error {
@@ -109,6 +123,7 @@ impl Error {
             closed_pipe: false,
             about_endpoint: false,
             said: None,
+            reach: Reach::Ours,
         }
     }
 
@@ -175,6 +190,11 @@ impl Error {
         self.about_endpoint
     }
 
+    /// How far it came.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// How the process ends because of it.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -192,6 +212,10 @@ impl Error {
 
     /// The headline and the causes in one line, a runtime's own in grpc-go's words.
     pub fn in_one_line(&self) -> String {
+        if let (Reach::Connection, Some(said)) = (self.reach, &self.said) {
+            // They end with the cause.
+            return said.1.clone();
+        }
         let mut words = Vec::new();
         for text in std::iter::once(&self.message).chain(&self.causes) {
             words.push(match &self.said {
@@ -288,6 +312,10 @@ impl From<client::Error> for Error {
         made.said = error
             .in_grpc_words()
             .map(|theirs| Box::new((error.to_string(), theirs)));
+        made.reach = match &error {
+            client::Error::Connect { .. } => Reach::Connection,
+            _ => Reach::Runtime,
+        };
         let made = match std::error::Error::source(&error) {
             Some(source) => made.because(source),
             None => made,

@@ -212,7 +212,7 @@ impl Settings {
             }
             Ok(Some(text)) => (parse(&path, &text)?, Some(path)),
             Ok(None) if must_exist => {
-                let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                let source = std::io::Error::from(rustix::io::Errno::NOENT);
                 return Err(Error::Read { path, source });
             }
             Ok(None) => (File::default(), None),

@@ -16,8 +16,10 @@ pub(super) fn stand_in(said: &[OsString], output: Output) -> Exit {
         Turned::Say(said) => {
             // Stdout may be closed: then nobody wants to read it.
             let _ = output.data(said.stdout.as_bytes());
-            if let Some(error) = said.error {
-                output.error(&Error::failure(error));
+            match said.error {
+                Some(error) if said.bare => output.bare(&error),
+                Some(error) => output.error(&Error::failure(error)),
+                None => {}
             }
             return said.exit;
         }

@@ -26,6 +26,9 @@ const PREFIX: usize = 5;
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("criscope/", env!("CARGO_PKG_VERSION")));
 
+/// The header that tells the peer how long the call may take.
+const TIMEOUT: &str = "grpc-timeout";
+
 /// The largest answer that is kept whole. Verbose ones have a few megabytes, and what may be a long list is better read
 /// by its elements; CRI-O does not send more than 80 MiB, containerd no more than 16.
 pub(super) const LARGEST: usize = 256 * 1024 * 1024;
@@ -135,11 +138,19 @@ pub(super) async fn open(
     parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Answer, Failure> {
+    send(connection, message(path, request, parent), patience).await
+}
+
+async fn send(
+    connection: &Connection,
+    request: Request<tonic::body::Body>,
+    patience: Patience,
+) -> Result<Answer, Failure> {
     let mut patience = patience;
     let mut connection = connection.clone();
     let call = async {
         std::future::poll_fn(|context| connection.poll_ready(context)).await?;
-        connection.call(message(path, request, parent)).await
+        connection.call(request).await
     };
     let (head, body) = patience.wait(call).await??.into_parts();
     if head.headers.contains_key(Status::GRPC_STATUS) || head.status != StatusCode::OK {
@@ -155,7 +166,8 @@ pub(super) async fn open(
     })
 }
 
-/// Sends a request and collects its one answer.
+/// Sends a request and collects its one answer. The peer is told how long it has: a runtime that is to stop something
+/// kills it in time, and does not go on with what nobody waits for.
 pub(super) async fn unary(
     connection: &Connection,
     path: PathAndQuery,
@@ -163,7 +175,11 @@ pub(super) async fn unary(
     parent: Option<HeaderValue>,
     patience: Patience,
 ) -> Result<Bytes, Failure> {
-    let mut answer = open(connection, path, request, parent, patience).await?;
+    let mut request = message(path, request, parent);
+    if let Some(left) = patience.0 {
+        request.headers_mut().insert(TIMEOUT, in_grpc_units(left));
+    }
+    let mut answer = send(connection, request, patience).await?;
     // One that came in one piece is not copied.
     let (mut whole, mut open) = (Bytes::new(), BytesMut::new());
     let (mut messages, mut announced) = (0, 0);
@@ -187,6 +203,17 @@ pub(super) async fn unary(
         _ if whole.is_empty() => Ok(open.freeze()),
         _ => Ok(whole),
     }
+}
+
+/// A time as the header has it: at most eight digits and a unit.
+fn in_grpc_units(time: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let (count, unit) = match time.as_millis() {
+        millis if millis <= MOST => (millis.max(1), 'm'),
+        _ => (u128::from(time.as_secs()).min(MOST), 'S'),
+    };
+    // Digits and a letter are always a header.
+    HeaderValue::try_from(format!("{count}{unit}")).unwrap_or(HeaderValue::from_static("1S"))
 }
 
 fn message(
@@ -306,4 +333,22 @@ fn ended(http: StatusCode, fields: Option<&HeaderMap>) -> Result<(), Failure> {
     };
     let text = format!("the answer is HTTP status {http} and not gRPC");
     Err(Failure::Status(Status::new(code, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_told_in_eight_digits() {
+        #[track_caller]
+        fn case(time: Duration, expected: &str) {
+            assert_eq!(in_grpc_units(time), expected, "{time:?}");
+        }
+        case(Duration::from_secs(2), "2000m");
+        case(Duration::from_micros(1_500), "1m");
+        case(Duration::ZERO, "1m");
+        case(Duration::from_secs(100_000), "100000S");
+        case(Duration::MAX, "99999999S");
+    }
 }

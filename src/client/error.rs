@@ -114,15 +114,27 @@ impl Error {
         }
     }
 
+    /// The runtime's own words, where the code beside them says nothing: `Unknown`.
+    pub fn without_code(&self) -> Option<&str> {
+        match self {
+            Error::Status {
+                code: Code::Unknown,
+                message,
+                ..
+            } => Some(message),
+            _ => None,
+        }
+    }
+
     /// The same in grpc-go's words, for which scripts look that were written for crictl.
     pub fn in_grpc_words(&self) -> Option<String> {
         let (code, message) = match self {
             Error::Status { code, message, .. } => (*code, message.as_str()),
             Error::Deadline { .. } => (Code::DeadlineExceeded, "context deadline exceeded"),
-            Error::Connect { .. }
-            | Error::OnlyOlder { .. }
-            | Error::Decode { .. }
-            | Error::Malformed { .. } => return None,
+            Error::Connect { endpoint, source } => return in_words_of_dialing(endpoint, source),
+            Error::OnlyOlder { .. } | Error::Decode { .. } | Error::Malformed { .. } => {
+                return None;
+            }
         };
         // tonic names the codes as Go does, but for one letter.
         let name = match code {
@@ -191,6 +203,24 @@ impl Error {
             },
         }
     }
+}
+
+/// What grpc-go says where nobody can be connected to, as crictl passes it on.
+fn in_words_of_dialing(endpoint: &Endpoint, source: &connect::Error) -> Option<String> {
+    let connect::Error::Connect(error) = source else {
+        return None;
+    };
+    // Rust: "No such file or directory (os error 2)"; Go: "no such file or directory".
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    let first = letters.next()?.to_ascii_lowercase();
+    Some(format!(
+        "validate service connection: validate CRI v1 runtime API for endpoint \"{endpoint}\": rpc error: code = \
+         Unavailable desc = connection error: desc = \"transport: Error while dialing: dial unix {}: connect: {first}{}\"",
+        endpoint.path().display(),
+        letters.as_str()
+    ))
 }
 
 impl Kind {

@@ -1,7 +1,7 @@
 //! The act verb: one verb over many objects, a result for each as soon as it is known, and the worst decides the exit
 //! code.
 //!
-//! At most four calls are in flight. After the first one that the runtime does not answer no further one is sent: a
+//! At most four calls are in flight; in crictl's place one, and nothing after the first failure, but for what is removed. After the first one that the runtime does not answer no further one is sent: a
 //! sick daemon is not made sicker. What sweeps the node asks first, see [`Consent`]; `--dry-run` is everywhere.
 
 mod consent;
@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::session::Session;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::{Container, Image, PodSandbox};
 use crate::render::human;
@@ -126,13 +127,14 @@ impl Session {
     ) -> Result<Exit, Error> {
         let mut worst = Exit::Success;
         let mut waiting = VecDeque::new();
+        let mut failures = Failures::new(self);
         for subject in subjects {
             match subject {
                 Ok(subject) => waiting.push_back(subject),
                 Err(error) => {
                     let error = error.into();
                     worst = worst.or_worse(error.exit());
-                    self.output.error(&error);
+                    failures.tell(error);
                 }
             }
         }
@@ -140,8 +142,12 @@ impl Session {
             for subject in &waiting {
                 self.lines(&plan(subject))?;
             }
+            failures.finish();
             return Ok(worst);
         }
+        // crictl does one after the other and ends with the first failure, unless it removes.
+        let in_turn = self.dialect.doing(verb.act, verb.object, "").is_some();
+        let at_once = if in_turn { 1 } else { AT_ONCE };
 
         let progress = Progress::new(&self.output);
         let mut ticks = tokio::time::interval_at((Instant::now() + PATIENCE).into(), PACE);
@@ -149,7 +155,7 @@ impl Session {
         let mut names = VecDeque::new();
         let mut halted = false;
         loop {
-            while in_flight.len() < AT_ONCE && !halted {
+            while in_flight.len() < at_once && !halted {
                 let Some(subject) = waiting.pop_front() else {
                     break;
                 };
@@ -179,17 +185,26 @@ impl Session {
             progress.aside(|| self.lines(&lines))?;
             if let Err(error) = result {
                 worst = worst.or_worse(error.exit());
-                halted |= error.exit() == Exit::Undetermined;
-                let what = format!(
-                    "cannot {} {} {}",
-                    verb.act,
-                    verb.object,
-                    subject.description()
-                );
-                progress.aside(|| self.output.error(&error.while_doing(what)));
+                halted |= in_turn || error.exit() == Exit::Undetermined;
+                let error = match self.dialect {
+                    Dialect::Own => error.while_doing(format!(
+                        "cannot {} {} {}",
+                        verb.act,
+                        verb.object,
+                        subject.description()
+                    )),
+                    Dialect::Crictl => {
+                        match self.dialect.doing(verb.act, verb.object, subject.id()) {
+                            Some(doing) => error.while_doing(doing),
+                            None => error,
+                        }
+                    }
+                };
+                progress.aside(|| failures.tell(error));
             }
         }
-        if !waiting.is_empty() {
+        failures.finish();
+        if !waiting.is_empty() && !in_turn {
             let names: Vec<String> = waiting.iter().map(Subject::description).collect();
             self.output.warning(format!(
                 "not tried, because the runtime does not answer: {}",
@@ -215,5 +230,38 @@ impl Session {
             text.push('\n');
         }
         Ok(self.output.data(text.as_bytes())?)
+    }
+}
+
+/// Tells what failed: at once, or in crictl's place all of it in one line at the end.
+struct Failures<'s> {
+    session: &'s Session,
+    kept: Vec<Error>,
+}
+
+impl<'s> Failures<'s> {
+    fn new(session: &'s Session) -> Self {
+        let kept = Vec::new();
+        Self { session, kept }
+    }
+
+    fn tell(&mut self, error: Error) {
+        match self.session.dialect {
+            Dialect::Own => self.session.output.error(&error),
+            Dialect::Crictl => self.kept.push(error),
+        }
+    }
+
+    fn finish(&mut self) {
+        match self.kept.as_slice() {
+            [] => {}
+            [error] => self.session.output.error(error),
+            errors => {
+                let lines: Vec<String> = errors.iter().map(Error::in_one_line).collect();
+                let all = Error::failure(lines.join("\n"));
+                self.session.output.error(&all);
+            }
+        }
+        self.kept.clear();
     }
 }

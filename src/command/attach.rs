@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::select::find::{self, Prefer};
+use super::select::find::Prefer;
 use super::session::Session;
-use super::streaming::{Carriage, Here, Said};
+use super::streaming::{Carriage, Here, Said, TTY_WITHOUT_STDIN};
 use crate::client::Client;
 use crate::cri;
 use crate::error::{Error, Exit};
@@ -60,10 +60,13 @@ pub async fn run(args: &Attach, session: &Session) -> Result<Exit, Error> {
         stdin: args.stdin,
         tty: args.tty.then(|| args.detach_keys.clone()),
     };
+    if session.dialect.is_crictl() && args.tty && !args.stdin {
+        return Err(Error::failure(TTY_WITHOUT_STDIN));
+    }
     here.check()?;
     let client = session.client_that_acts().await?;
     let dialer = args.carriage.dialer(session)?;
-    let container = find::container(client, &args.container, Prefer::Running).await?;
+    let container = session.container(client, &args.container, Prefer::Running).await?;
     let request = cri::AttachRequest {
         container_id: container.id.clone(),
         stdin: args.stdin,

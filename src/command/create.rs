@@ -10,10 +10,11 @@ use super::args::duration;
 use super::input;
 use super::jsonschema::EitherSchema;
 use super::pull::{self, Orders};
-use super::select::find::{self, Prefer};
+use super::select::find::Prefer;
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 
 const EXAMPLES: &str = "\
@@ -87,7 +88,7 @@ pub async fn run(args: &Create, session: &Session) -> Result<Exit, Error> {
     let pulls = args.pulling.or(session.settings.pull_image_on_create);
     let client = session.client_that_acts().await?;
     let typed = args.pod.clone().unwrap_or_default();
-    let pod = find::pod(client, &typed, Prefer::Running).await?;
+    let pod = session.pod(client, &typed, Prefer::Running).await?;
     if args.rehearsal.dry_run {
         let mut plan = Vec::new();
         if pulls {
@@ -181,7 +182,10 @@ pub async fn create(
                 "if the image is not there, `criscope pull {image}` or `--with-pull` gets it"
             );
             Err(Error::from(error)
-                .while_doing(format!("cannot create container {name}"))
+                .while_doing(match session.dialect {
+                    Dialect::Own => format!("cannot create container {name}"),
+                    Dialect::Crictl => "creating container".to_owned(),
+                })
                 .maybe_hint(absent.then_some(hint)))
         }
     }

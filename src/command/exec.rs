@@ -12,7 +12,7 @@ use super::args::duration;
 use super::select::ContainerFilter;
 use super::select::find::{self, Prefer};
 use super::session::Session;
-use super::streaming::{Carriage, Here, OURS, Said};
+use super::streaming::{Carriage, Here, OURS, Said, TTY_WITHOUT_STDIN};
 use crate::client::{Client, Error as ClientError, Kind};
 use crate::cri;
 use crate::dialect::Dialect;
@@ -92,6 +92,8 @@ pub struct Exec {
 pub async fn run(args: &Exec, session: &Session) -> Result<Exit, Error> {
     match exec(args, session).await {
         Err(error) if error.exit() == Exit::Usage || error.is_closed_pipe() => Err(error),
+        // 125 is none of its codes.
+        Err(error) if session.dialect.is_crictl() => Err(error),
         Err(error) => Err(ours(session.explain(error).await)),
         done => done,
     }
@@ -119,7 +121,9 @@ async fn exec(args: &Exec, session: &Session) -> Result<Exit, Error> {
     let (named, command) = match &*args.words {
         command if by_filter => (None, command),
         // kubectl's habit; no command is called so.
-        [container, dashes, command @ ..] if dashes == "--" => (Some(container), command),
+        [container, dashes, command @ ..] if dashes == "--" && !session.dialect.is_crictl() => {
+            (Some(container), command)
+        }
         [container, command @ ..] => (Some(container), command),
         [] => (None, &[][..]),
     };
@@ -131,7 +135,15 @@ async fn exec(args: &Exec, session: &Session) -> Result<Exit, Error> {
         stdin: args.interactive,
         tty: args.tty.then(|| args.detach_keys.clone()),
     };
+    if session.dialect.is_crictl() && args.tty && !args.interactive {
+        return Err(Error::failure(TTY_WITHOUT_STDIN));
+    }
     here.check()?;
+    if session.dialect.is_crictl() && args.ignore_errors && !args.quiet {
+        session.output.warning(
+            "The `--ignore-errors` option has been set all errors returned by the command will be ignored.",
+        );
+    }
     let task = Task {
         args,
         session,
@@ -140,8 +152,15 @@ async fn exec(args: &Exec, session: &Session) -> Result<Exit, Error> {
         command,
     };
     if let Some(typed) = named {
-        let container = find::container(task.client, typed, Prefer::Running).await?;
-        return task.attended(&container.id).await;
+        let container = match session.dialect {
+            Dialect::Own => find::container(task.client, typed, Prefer::Running).await?,
+            Dialect::Crictl => {
+                session
+                    .container(task.client, typed, Prefer::Running)
+                    .await?
+            }
+        };
+        return task.alone(&container.id).await;
     }
     let listing = args.filter.containers(task.client, false, None).await?;
     let ids: Vec<String> = listing
@@ -149,6 +168,13 @@ async fn exec(args: &Exec, session: &Session) -> Result<Exit, Error> {
         .map(|container| container.id.clone())
         .collect();
     match &*ids {
+        [] if let Some(help) = session.dialect.help("exec") => {
+            session
+                .output
+                .error(&Error::failure("No containers found per filter flags"));
+            session.output.data(help.as_bytes())?;
+            Ok(Exit::Success)
+        }
         [] => Err(Error::failure("no container matches")
             .hint("`criscope ps` takes the same filters and shows what they let through")),
         _ if args.tty || args.interactive => match &*ids {
@@ -159,12 +185,75 @@ async fn exec(args: &Exec, session: &Session) -> Result<Exit, Error> {
             ))
             .hint("leave out -i and -t, or choose one container")),
         },
-        ids if args.parallel => task.all_at_once(ids).await,
+        [id] if session.dialect.is_crictl() => {
+            task.header(id)?;
+            task.alone(id).await
+        }
+        // There nobody waits for anybody; the flag is about headers alone.
+        ids if args.parallel || session.dialect.is_crictl() => task.all_at_once(ids).await,
         ids => task.one_by_one(ids).await,
     }
 }
 
 impl Task<'_> {
+    /// In the only one.
+    async fn alone(&self, id: &str) -> Result<Exit, Error> {
+        if !self.session.dialect.is_crictl() {
+            return self.attended(id).await;
+        }
+        match self.attended(id).await {
+            Err(error) if error.is_closed_pipe() => Err(error),
+            Ok(_) | Err(_) if self.args.ignore_errors => Ok(Exit::Success),
+            Ok(exit) => Ok(exit),
+            Err(error) => Err(error.while_doing(self.doing(id))),
+        }
+    }
+
+    /// What is being done, as crictl says it.
+    fn doing(&self, id: &str) -> String {
+        let how = if self.args.sync { " synchronously" } else { "" };
+        format!("execing command in container {id}{how}")
+    }
+
+    /// What failed in one of many.
+    fn failure(&self, id: &str, error: Error) -> Error {
+        match self.session.dialect {
+            Dialect::Own => ours(error.while_doing(format!("in container {id}"))),
+            Dialect::Crictl => {
+                let exit = match error.exit() {
+                    Exit::Remote(code) => Exit::Remote(code),
+                    _ => Exit::Failure,
+                };
+                error.while_doing(self.doing(id)).exiting(exit)
+            }
+        }
+    }
+
+    /// crictl says how a command ended, and 1; we say it, and with what.
+    fn tell_exit(&self, id: &str, exit: Exit, said: &str) {
+        if self.session.dialect.is_crictl() && exit.code() != 0 && !self.args.ignore_errors {
+            let error = Error::failure(said).while_doing(self.doing(id));
+            self.session.output.error(&error);
+        }
+    }
+
+    /// How a command ended that ran through the runtime alone.
+    fn tell_end(&self, id: &str, collected: &Collected) {
+        let said = match self.args.sync {
+            true => format!(
+                "command '{}' exited with {}: {}",
+                self.command.join(" "),
+                collected.exit.code(),
+                String::from_utf8_lossy(&collected.stderr)
+            ),
+            false => format!(
+                "command terminated with exit code {}",
+                collected.exit.code()
+            ),
+        };
+        self.tell_exit(id, collected.exit, &said);
+    }
+
     async fn one_by_one(&self, ids: &[String]) -> Result<Exit, Error> {
         let mut worst = Exit::Success;
         for id in ids {
@@ -172,7 +261,7 @@ impl Task<'_> {
             let exit = match self.attended(id).await {
                 Err(error) if error.is_closed_pipe() => return Err(error),
                 Err(error) if self.args.ignore_errors || ids.len() > 1 => {
-                    let error = ours(error.while_doing(format!("in container {id}")));
+                    let error = self.failure(id, error);
                     self.session.output.error(&error);
                     error.exit()
                 }
@@ -203,13 +292,15 @@ impl Task<'_> {
         self.header(id)?;
         match collected {
             Ok(collected) => {
-                self.session.output.as_it_is(&collected.stdout)?;
-                self.session.output.raw(&collected.stderr);
+                self.write(&collected)?;
+                self.tell_end(id, &collected);
                 Ok(collected.exit)
             }
             Err(error) => {
-                let error = ours(error.while_doing(format!("in container {id}")));
-                self.session.output.error(&error);
+                let error = self.failure(id, error);
+                if !(self.session.dialect.is_crictl() && self.args.ignore_errors) {
+                    self.session.output.error(&error);
+                }
                 Ok(error.exit())
             }
         }
@@ -224,7 +315,9 @@ impl Task<'_> {
     }
 
     fn header(&self, id: &str) -> Result<(), Error> {
-        if !self.args.quiet {
+        // In crictl `-x` is about these lines.
+        let is_quiet = self.args.quiet || self.session.dialect.is_crictl() && self.args.parallel;
+        if !is_quiet {
             self.session.output.data(format!("{id}:\n").as_bytes())?;
         }
         Ok(())
@@ -233,23 +326,10 @@ impl Task<'_> {
     /// Runs it with our own streams.
     async fn attended(&self, id: &str) -> Result<Exit, Error> {
         if self.args.sync {
-            let Collected {
-                stdout,
-                stderr,
-                exit,
-            } = self.sync(id).await?;
-            match self.session.dialect {
-                Dialect::Own => {
-                    self.session.output.as_it_is(&stdout)?;
-                    self.session.output.raw(&stderr);
-                }
-                // All of it on stdout, a line end behind each; what fails in scripts that look for one there.
-                Dialect::Crictl => {
-                    let text = [&stdout[..], b"\n", &stderr, b"\n"].concat();
-                    self.session.output.as_it_is(&text)?;
-                }
-            }
-            return Ok(exit);
+            let collected = self.sync(id).await?;
+            self.write(&collected)?;
+            self.tell_end(id, &collected);
+            return Ok(collected.exit);
         }
         let here = Here {
             stdin: self.args.interactive,
@@ -262,8 +342,30 @@ impl Task<'_> {
                 self.session.output.status("detached; the command goes on");
                 Ok(Exit::Success)
             }
-            Said::Ended(Ended::Remote(outcome)) => self.exit(outcome),
+            Said::Ended(Ended::Remote(outcome)) => {
+                let exit = self.exit(outcome)?;
+                let said = format!("command terminated with exit code {}", exit.code());
+                self.tell_exit(id, exit, &said);
+                Ok(exit)
+            }
         }
+    }
+
+    /// Shows what a command wrote.
+    fn write(&self, collected: &Collected) -> Result<(), Error> {
+        let Collected { stdout, stderr, .. } = collected;
+        match self.session.dialect {
+            // All of it on stdout, a line end behind each; what fails in scripts that look for one there.
+            Dialect::Crictl if self.args.sync => {
+                let text = [&stdout[..], b"\n", stderr, b"\n"].concat();
+                self.session.output.as_it_is(&text)?;
+            }
+            Dialect::Own | Dialect::Crictl => {
+                self.session.output.as_it_is(stdout)?;
+                self.session.output.raw(stderr);
+            }
+        }
+        Ok(())
     }
 
     /// Runs it without input and keeps what it writes.
@@ -378,8 +480,12 @@ impl Task<'_> {
             Outcome::Exited(0) => Ok(Exit::Success),
             Outcome::Exited(code) => Ok(Exit::Remote(code)),
             Outcome::Failed(message) => {
-                let code = status::not_started(&message).map_or(OURS, Exit::Remote);
-                Err(Error::failure(message).exiting(code))
+                let error = Error::failure(&message);
+                Err(match status::not_started(&message) {
+                    Some(code) => error.exiting(Exit::Remote(code)),
+                    None if self.session.dialect.is_crictl() => error,
+                    None => error.exiting(OURS),
+                })
             }
         }
     }

@@ -103,6 +103,11 @@ async fn message<T: Typed + prost::Message + Default>(
         Error::usage(format!("`{}` is neither JSON nor YAML", path.display()))
             .because(&io::Error::other(reason))
     })?;
+    let document = match (document, unknown) {
+        // An empty file is an empty message there.
+        (Value::Null, UnknownKeys::Drop) => Value::Object(serde_json::Map::new()),
+        (document, _) => document,
+    };
     let encoded = match unknown {
         UnknownKeys::Refuse => wire::encode(T::TYPE, &document),
         UnknownKeys::Drop => wire::encode_known(T::TYPE, &document).map(|(bytes, _)| bytes),
@@ -207,15 +212,18 @@ mod tests {
         assert_eq!(config.hostname, "h");
         std::fs::write(
             &path,
-            format!(r#"{{{metadata}, "resources": 1, "hostname": 2}}"#),
+            format!(r#"{{{metadata}, "resources": 1, "hostname": 2, "labels": {{"a": true}}}}"#),
         )
         .unwrap();
+        let config = pod_sandbox_config(&path, UnknownKeys::Drop).await.unwrap();
+        assert_eq!((&*config.hostname, &*config.labels["a"]), ("2", "true"));
+        std::fs::write(&path, format!(r#"{{{metadata}, "hostname": []}}"#)).unwrap();
         let error = pod_sandbox_config(&path, UnknownKeys::Drop)
             .await
             .unwrap_err();
         assert_eq!(
             error.candidates(),
-            ["`hostname`: expected a string, found the number 2"]
+            ["`hostname`: expected a string, found a list"]
         );
     }
 

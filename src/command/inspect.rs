@@ -97,7 +97,8 @@ where
                     .into_iter()
                     .map(|inspected| inspected.block.finish())
                     .collect();
-                blocks.join("\n").into_bytes()
+                let between = if session.dialect.is_crictl() { "" } else { "\n" };
+                blocks.join(between).into_bytes()
             }
         };
         session.output.data(&bytes)?;

@@ -114,10 +114,12 @@ fn block(pod: &PodSandbox, _: &Cells) -> String {
     block.line("Name", pod.name());
     block.line("UID", pod.uid());
     block.line("Namespace", pod.namespace());
-    block.line(
-        "Attempt",
-        &pod.metadata.as_ref().map_or(0, |m| m.attempt).to_string(),
-    );
+    // Nearly every pod is the first of its name: crictl does not say so.
+    if let Some(attempt) = pod.metadata.as_ref().map(|it| it.attempt)
+        && attempt != 0
+    {
+        block.line("Attempt", &attempt.to_string());
+    }
     block.line("Status", &pod.state.word());
     block.line("Created", &crate::render::human::timestamp(pod.created_at));
     block.map("Labels", &pod.labels);

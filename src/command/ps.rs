@@ -159,7 +159,6 @@ fn block(container: &Container, cells: &Cells) -> String {
     block.line("ID", &container.id);
     block.line("PodID", &container.pod_sandbox_id);
     block.line("Namespace", container.pod_namespace().unwrap_or("unknown"));
-    block.line("Pod", container.pod_name().unwrap_or("unknown"));
     block.line("Name", &container.name);
     block.line("Attempt", &container.attempt.to_string());
     block.line("State", &container.state.word());

@@ -21,6 +21,7 @@ use crate::client::Client;
 use crate::cri;
 use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
+use crate::registry::image_ref::ImageRef;
 use crate::settings::env;
 use credentials::Credentials;
 use progress::watch;
@@ -102,7 +103,7 @@ pub async fn run(args: &Pull, session: &Session) -> Result<Exit, Error> {
         let plan: Vec<String> = args
             .images
             .iter()
-            .map(|image| format!("would pull image {image}{}", orders.as_whom()))
+            .map(|image| format!("would pull image {}{}", in_full(image), orders.as_whom()))
             .collect();
         session.lines(&plan)?;
         return Ok(Exit::Success);
@@ -126,6 +127,12 @@ pub async fn run(args: &Pull, session: &Session) -> Result<Exit, Error> {
         }
     }
     Ok(worst)
+}
+
+/// The name as the runtime takes it, with registry and tag; what is no name stays as it was typed.
+fn in_full(image: &str) -> String {
+    let reference = image.parse::<ImageRef>();
+    reference.map_or_else(|_| image.to_owned(), |reference| reference.to_string())
 }
 
 /// Everything that pulls of one command have in common.
@@ -185,14 +192,18 @@ impl Orders {
         let answer = reply.and_then(|reply| client.decode("PullImage", &reply));
         match answer {
             Ok(answer) => Ok(answer.image_ref),
-            Err(error) => Err(Error::from(error)
-                .while_doing(match session.dialect {
-                    Dialect::Own => format!("cannot pull image {name}"),
-                    Dialect::Crictl => "pulling image".to_owned(),
-                })
-                .hint(format!(
-                    "`criscope test-pull {name}` asks every registry on its way"
-                ))),
+            Err(error) => Err(match session.dialect {
+                Dialect::Own => Error::from(error).while_doing(format!("cannot pull image {name}")),
+                // Of pulls alone crictl leaves out a code that says nothing.
+                Dialect::Crictl => match error.without_code() {
+                    Some(message) => Error::failure(message),
+                    None => Error::from(error),
+                }
+                .while_doing("pulling image"),
+            }
+            .hint(format!(
+                "`criscope test-pull {name}` asks every registry on its way"
+            ))),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::select::find::{self, Prefer};
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::{Container, ContainerState, Listing};
 
@@ -123,7 +124,13 @@ impl Remove {
             container_id: id.clone(),
             verbose: false,
         };
-        let reply = client.container_status(request).await?;
+        // crictl says which step it was.
+        let said = |error: crate::client::Error, step: &str| match session.dialect {
+            Dialect::Own => Error::from(error),
+            Dialect::Crictl => Error::from(error).while_doing(format!("{step} {id:?}")),
+        };
+        let reply = client.container_status(request).await;
+        let reply = reply.map_err(|error| said(error, "getting container status"))?;
         let status = client.decode("ContainerStatus", &reply)?;
         let status = status.status.unwrap_or_default();
         if ContainerState::of(status.state) == ContainerState::Running {
@@ -137,12 +144,17 @@ impl Remove {
                 container_id: id.clone(),
                 timeout: 0,
             };
-            client.stop_container(request, deadline).await?;
+            let stopped = client.stop_container(request, deadline).await;
+            stopped.map_err(|error| said(error, "stopping the container"))?;
+            if session.dialect.is_crictl() {
+                lines.push(id.clone());
+            }
         }
         let request = cri::RemoveContainerRequest {
             container_id: id.clone(),
         };
-        client.remove_container(request, deadline).await?;
+        let removed = client.remove_container(request, deadline).await;
+        removed.map_err(|error| said(error, "removing container"))?;
         if is_there(client, id).await? {
             return Err(Error::failure(
                 "the runtime reported success, but the container is still there",

@@ -43,7 +43,7 @@ pub struct RemoveImage {
     #[arg(
         value_name = "IMAGE",
         required_unless_present_any = ["all", "prune"],
-        conflicts_with_all = ["all", "prune"]
+        conflicts_with = "all"
     )]
     images: Vec<String>,
     /// Every image that is not protected
@@ -98,11 +98,20 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
     } else {
         Guards::of(client, &images, session.host_root.as_deref()).await?
     };
+    if args.prune && !args.images.is_empty() && session.dialect == Dialect::Own {
+        return Err(Error::usage("`--prune` chooses the images itself")
+            .hint("name the images without it, in a command of its own"));
+    }
     let sweeps = args.all || args.prune;
     let doomed: Vec<Result<Doomed, Error>> = if sweeps {
         let free = args.unprotected(session, &images, &guards);
-        if free.is_empty() {
-            session.output.outcome("No images to remove");
+        // In crictl's place also what is named.
+        let named = args.named(client, &images, &free).await;
+        if free.is_empty() && named.is_empty() {
+            // crictl says nothing where there are some, and all are used.
+            if !(session.dialect.is_crictl() && args.prune) || images.items.is_empty() {
+                session.output.outcome("No images to remove");
+            }
             return Ok(Exit::Success);
         }
         if !args.rehearsal.dry_run {
@@ -118,16 +127,15 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
                 .collect();
             session.consent(args.consent, &VERB, &plan).await?;
         }
-        free.into_iter().map(Ok).collect()
+        free.into_iter().map(Ok).chain(named).collect()
     } else {
         let mut seen = BTreeSet::new();
         let mut left: BTreeMap<String, usize> = BTreeMap::new();
         let mut found = Vec::new();
         for typed in &args.images {
-            found.push(match (find(&images, typed), session.dialect) {
-                // A runtime knows more names than its list shows.
-                (Err(_), Dialect::Crictl) => ask(client, typed).await,
-                (found, _) => found,
+            found.push(match session.dialect {
+                Dialect::Own => find(&images, typed),
+                Dialect::Crictl => find_or_ask(client, &images, typed).await,
             });
         }
         found
@@ -173,6 +181,24 @@ pub async fn run(args: &RemoveImage, session: &Session) -> Result<Exit, Error> {
 }
 
 impl RemoveImage {
+    /// What is named beside a prune and not taken by it.
+    async fn named(
+        &self,
+        client: &Client,
+        images: &Listing<Image>,
+        free: &[Doomed],
+    ) -> Vec<Result<Doomed, Error>> {
+        let is_free = |id: &str| free.iter().any(|doomed| doomed.image.id == id);
+        let mut named = Vec::new();
+        for typed in &self.images {
+            match find_or_ask(client, images, typed).await {
+                Ok(doomed) if is_free(&doomed.image.id) => {}
+                found => named.push(found),
+            }
+        }
+        named
+    }
+
     /// What a sweep takes; what it leaves is told, with the reason.
     fn unprotected(
         &self,
@@ -254,6 +280,18 @@ fn find(images: &Listing<Image>, typed: &str) -> Result<Doomed, Error> {
     }
 }
 
+/// A runtime knows more names than its list shows.
+async fn find_or_ask(
+    client: &Client,
+    images: &Listing<Image>,
+    typed: &str,
+) -> Result<Doomed, Error> {
+    match find(images, typed) {
+        Ok(doomed) => Ok(doomed),
+        Err(_) => ask(client, typed).await,
+    }
+}
+
 /// The image that the runtime knows by a name that its list does not show.
 async fn ask(client: &Client, typed: &str) -> Result<Doomed, Error> {
     let spec = cri::ImageSpec {
@@ -293,10 +331,21 @@ async fn remove(
         .map(String::as_str)
         .collect();
     if name.is_some() && !others.is_empty() {
-        session.output.warning(format!(
-            "this image is also called {}: CRI removes all its names; `--untag` takes off one",
-            others.join(", ")
-        ));
+        match session.dialect {
+            Dialect::Own => session.output.warning(format!(
+                "this image is also called {}: CRI removes all its names; `--untag` takes off one",
+                others.join(", ")
+            )),
+            Dialect::Crictl => {
+                let name = name.as_deref().unwrap_or_default();
+                session.output.warning(format!(
+                    "Image {name:?} has multiple tags. Removing this image will delete all of the following tags:"
+                ));
+                for tag in &image.repo_tags {
+                    session.output.warning(format!("  {tag}"));
+                }
+            }
+        }
     }
     let by_name = match session.dialect {
         Dialect::Own => None,

@@ -109,6 +109,11 @@ impl RemovePod {
     ) -> Result<(), Error> {
         let deadline = Some(session.act_deadline());
         let id = &pod.id;
+        // crictl says which step it was.
+        let said = |error: crate::client::Error, step: &str, after: &str| match session.dialect {
+            Dialect::Own => Error::from(error),
+            Dialect::Crictl => Error::from(error).while_doing(format!("{step} {id:?}{after}")),
+        };
         // crictl asks, and fails where there is no such pod: what was typed may be in no list.
         let stopped = match session.dialect {
             Dialect::Own => is_stopped(pod),
@@ -117,7 +122,9 @@ impl RemovePod {
                     pod_sandbox_id: id.clone(),
                     verbose: false,
                 };
-                let reply = client.pod_sandbox_status(request).await?;
+                let reply = client.pod_sandbox_status(request).await;
+                let reply =
+                    reply.map_err(|error| said(error, "getting sandbox status of pod", ""))?;
                 let status = client.decode("PodSandboxStatus", &reply)?.status;
                 status.is_some_and(|status| {
                     PodSandboxState::of(status.state) != PodSandboxState::Ready
@@ -134,13 +141,15 @@ impl RemovePod {
             let request = cri::StopPodSandboxRequest {
                 pod_sandbox_id: id.clone(),
             };
-            client.stop_pod_sandbox(request, deadline).await?;
+            let stopped = client.stop_pod_sandbox(request, deadline).await;
+            stopped.map_err(|error| said(error, "stopping the pod sandbox", " failed"))?;
             lines.push(format!("Stopped sandbox {id}"));
         }
         let request = cri::RemovePodSandboxRequest {
             pod_sandbox_id: id.clone(),
         };
-        client.remove_pod_sandbox(request, deadline).await?;
+        let removed = client.remove_pod_sandbox(request, deadline).await;
+        removed.map_err(|error| said(error, "removing the pod sandbox", ""))?;
         if is_there(client, id).await? {
             return Err(Error::failure(
                 "the runtime reported success, but the pod is still there",

@@ -17,6 +17,7 @@ use super::runp;
 use super::session::Session;
 use crate::client::Client;
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 
 const EXAMPLES: &str = "\
@@ -122,7 +123,10 @@ impl Run {
             .wait_for(&format!("starting container {name}"), call)
             .await;
         started.map_err(|error| {
-            Error::from(error).while_doing(format!("cannot start container {name}"))
+            Error::from(error).while_doing(match session.dialect {
+                Dialect::Own => format!("cannot start container {name}"),
+                Dialect::Crictl => format!("starting the container {id:?}"),
+            })
         })?;
         Ok(id)
     }

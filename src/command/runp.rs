@@ -16,6 +16,7 @@ use super::jsonschema::PodSchema;
 use super::session::Session;
 use crate::client::{self, Client};
 use crate::cri;
+use crate::dialect::Dialect;
 use crate::error::{Error, Exit};
 use crate::model::pod_sandbox::PodMetadata;
 use crate::model::{Listing, PodSandbox};
@@ -152,10 +153,10 @@ pub async fn run_pod(
             }
             let hint = cgroup_hint(client, &config, &error).await;
             Err(Error::from(error)
-                .while_doing(format!(
-                    "cannot run pod {}/{}",
-                    wanted.namespace, wanted.name
-                ))
+                .while_doing(match session.dialect {
+                    Dialect::Own => format!("cannot run pod {}/{}", wanted.namespace, wanted.name),
+                    Dialect::Crictl => "run pod sandbox".to_owned(),
+                })
                 .maybe_hint(hint))
         }
     }

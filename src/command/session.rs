@@ -13,7 +13,7 @@ use crate::client::{Client, Options};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::endpoint::discover::{Given, Source};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, Reach};
 use crate::interrupt::{self, Duty};
 use crate::model::{Listing, Row};
 use crate::probe::discovery::{self, Discovery, Failure, Inputs};
@@ -220,6 +220,19 @@ impl Session {
     pub async fn explain(&self, error: Error) -> Error {
         if !error.is_about_endpoint() || self.settings.runtime_endpoint.is_none() {
             return error;
+        }
+        // Scripts know the words of crictl; people are told why beside them.
+        if self.dialect.is_crictl() && error.reach() == Reach::Connection {
+            return match self
+                .discover(Effort::Full, false)
+                .await
+                .map(|it| it.failure())
+            {
+                Ok(Some(failure)) => {
+                    error.hint(format!("{}: {}", failure.verdict.name(), failure.detail))
+                }
+                _ => error,
+            };
         }
         match self.discover(Effort::Full, false).await {
             Ok(discovery) => match discovery.failure() {

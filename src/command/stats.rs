@@ -99,8 +99,11 @@ const WIDE: &[&Column<Row>] = &[
 pub async fn run(args: &Stats, session: &Session) -> Result<Exit, Error> {
     let client = session.client().await?;
     let wanted = args.wanted(client, session).await?;
+    // What has not even a counter does not run.
     let keep = |row: &Row| {
-        args.all || row.percent.is_none_or(|p| p > 0.0) || row.stats.memory.is_some_and(|m| m > 0)
+        args.all
+            || row.stats.cpu.is_some() && row.percent.is_none_or(|p| p > 0.0)
+            || row.stats.memory.is_some_and(|m| m > 0)
     };
     let shown = Shown {
         narrow: COLUMNS,

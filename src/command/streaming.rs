@@ -18,6 +18,9 @@ use crate::stream::{self, Dialer, Needs, Tls, Wire};
 /// What docker exits with when it, and not the command, is at fault.
 pub const OURS: Exit = Exit::Remote(125);
 
+/// What crictl says to `-t` alone; under our own name it shows what a terminal would.
+pub const TTY_WITHOUT_STDIN: &str = "tty=true must be specified with interactive=true";
+
 /// How the streams are carried.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Streams")]

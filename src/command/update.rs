@@ -54,11 +54,11 @@ struct Limits {
     /// Weight against others; 1024 is one CPU asked for
     #[arg(long, visible_alias = "cpu-shares", value_name = "WEIGHT")]
     cpu_share: Option<i64>,
-    /// Most memory, in bytes or as 256Mi
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    /// Most memory, in bytes or as 256Mi; -1 is no limit
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = bytes)]
     memory: Option<i64>,
-    /// Most memory and swap together, in bytes or as 256Mi
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    /// Most memory and swap together, in bytes or as 256Mi; -1 is no limit
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = bytes)]
     memory_swap: Option<i64>,
     /// CPUs to run on, as 0-3,7
     #[arg(long, value_name = "LIST")]
@@ -80,7 +80,7 @@ struct Limits {
     cpu_maximum: Option<i64>,
 }
 
-/// Bytes, plain or with a unit as Kubernetes writes it.
+/// Bytes, plain or with a unit as Kubernetes writes it; -1 is what cgroups take for no limit.
 fn bytes(text: &str) -> Result<i64, String> {
     const UNITS: [(&str, i64); 8] = [
         ("Ki", 1 << 10),
@@ -99,7 +99,7 @@ fn bytes(text: &str) -> Result<i64, String> {
     number
         .parse::<i64>()
         .ok()
-        .filter(|number| *number >= 0)
+        .filter(|number| *number >= 0 || text == "-1")
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| format!("`{text}` is no size; write it as 268435456 or 256Mi"))
 }
@@ -204,7 +204,9 @@ mod tests {
         case("256Mi", Some(268_435_456));
         case("1G", Some(1_000_000_000));
         case("0", Some(0));
-        case("-1", None);
+        case("-1", Some(-1));
+        case("-2", None);
+        case("-1Mi", None);
         case("Mi", None);
         case("1.5Gi", None);
         case("9000000Ti", None);

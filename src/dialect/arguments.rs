@@ -36,6 +36,11 @@ pub enum Misuse {
     Syntax(String),
     /// A switch that is neither on nor off.
     NoBoolean { flag: String, value: String },
+    /// A flag by two of its names.
+    TwoForms {
+        name: &'static str,
+        other: &'static str,
+    },
     /// No number, or no duration.
     NoValue { flag: String, value: String },
 }
@@ -51,6 +56,9 @@ impl fmt::Display for Misuse {
                     f,
                     "invalid boolean value {value:?} for -{flag}: parse error"
                 )
+            }
+            Misuse::TwoForms { name, other } => {
+                write!(f, "Cannot use two forms of the same flag: {name} {other}")
             }
             Misuse::NoValue { flag, value } => {
                 write!(f, "invalid value {value:?} for flag -{flag}: parse error")
@@ -88,6 +96,7 @@ pub fn read(flags: &'static [Flag], bundles: bool, arguments: &[OsString]) -> Re
     };
     let mut waiting: Vec<OsString> = arguments.iter().rev().cloned().collect();
     let mut given = Vec::new();
+    let mut said: Vec<&'static str> = Vec::new();
     while let Some(argument) = waiting.pop() {
         let text = argument.to_string_lossy().into_owned();
         if text == "--" {
@@ -123,6 +132,7 @@ pub fn read(flags: &'static [Flag], bundles: bool, arguments: &[OsString]) -> Re
             }
             return Err(Misuse::Undefined(name.to_owned()));
         };
+        said.extend(flag.names.iter().find(|known| **known == name));
         let value = match (flag.kind, value) {
             (Kind::Switch, None) => "true".to_owned(),
             (Kind::Switch, Some(value)) => boolean(name, value)?,
@@ -142,6 +152,12 @@ pub fn read(flags: &'static [Flag], bundles: bool, arguments: &[OsString]) -> Re
             return Err(Misuse::NoValue { flag, value });
         }
         given.push(Given { flag, value });
+    }
+    for flag in flags {
+        let mut forms = flag.names.iter().filter(|name| said.contains(name));
+        if let (Some(other), Some(name)) = (forms.next(), forms.next()) {
+            return Err(Misuse::TwoForms { name, other });
+        }
     }
     let operands = waiting.into_iter().rev().collect();
     Ok(Read { given, operands })
@@ -227,6 +243,21 @@ mod tests {
             "ps",
             &["--all=false", "-q=T"],
             Ok("all=false quiet=true | []"),
+        );
+        case(
+            "ps",
+            &["-q", "--quiet=false"],
+            Err("Cannot use two forms of the same flag: q quiet"),
+        );
+        case(
+            "pull",
+            &["--pt", "1s", "-a", "a=b", "--pull-timeout=2s", "x"],
+            Err("Cannot use two forms of the same flag: pt pull-timeout"),
+        );
+        case(
+            "ps",
+            &["--label", "a=b", "--label", "c=d"],
+            Ok("label=a=b label=c=d | []"),
         );
         case("ps", &["--name", "-a"], Ok("name=-a | []"));
         case("ps", &["--name="], Ok("name= | []"));

@@ -52,6 +52,15 @@ pub fn of_command(command: &'static Command) -> String {
     text
 }
 
+/// The help of help.
+pub fn of_help() -> String {
+    let mut text = "NAME:\n   help - Shows a list of commands or help for one command\n\n\
+                    USAGE:\n   help [command options] [command]\n\nOPTIONS:\n"
+        .to_owned();
+    options(&mut text, &[&HELP]);
+    text
+}
+
 /// The help of a sub-command.
 pub fn of_below(command: &'static Command, below: &'static Command) -> String {
     of_command(below).replace(

@@ -30,6 +30,8 @@ pub struct Said {
     pub stdout: String,
     /// An error, if it is one.
     pub error: Option<String>,
+    /// Whether the error is a line as it is: so urfave/cli ends a program, past its log.
+    pub bare: bool,
     /// How the process ends.
     pub exit: Exit,
 }
@@ -39,6 +41,7 @@ impl Said {
         Self {
             stdout: text,
             error: None,
+            bare: false,
             exit: Exit::Success,
         }
     }
@@ -47,7 +50,27 @@ impl Said {
         Self {
             stdout: String::new(),
             error: Some(message.into()),
+            bare: false,
             exit: Exit::Failure,
+        }
+    }
+
+    pub(super) fn bare(message: impl Into<String>) -> Self {
+        Self {
+            bare: true,
+            ..Self::error(message)
+        }
+    }
+
+    /// With the exit code of a plain error, if it is one.
+    fn failing(self) -> Self {
+        match self.error {
+            Some(_) => Self {
+                exit: Exit::Failure,
+                bare: false,
+                ..self
+            },
+            None => self,
         }
     }
 
@@ -55,6 +78,7 @@ impl Said {
         Self {
             stdout: format!("Incorrect Usage: {misuse}\n\n{help}"),
             error: Some(misuse.to_string()),
+            bare: false,
             exit: Exit::Failure,
         }
     }
@@ -72,7 +96,11 @@ fn turned(said: &[OsString]) -> Result<Turned, Said> {
     let mut global =
         read(GLOBAL, false, said).map_err(|misuse| Said::misuse(&misuse, &help::of_crictl()))?;
     if global.is_on("help") {
-        return Err(Said::help(help::of_crictl()));
+        return Err(match global.operands.is_empty() {
+            true => Said::help(help::of_crictl()),
+            // Behind the flag the topic is looked for as a command is run: what is not there is a plain error.
+            false => help_about(&global.operands).failing(),
+        });
     }
     if global.is_on("version") {
         return Err(Said::help(format!("crictl version {VERSION}\n")));
@@ -90,7 +118,7 @@ fn turned(said: &[OsString]) -> Result<Turned, Said> {
     let read = read(command.flags, command.bundles, rest)
         .map_err(|misuse| Said::misuse(&misuse, &help::of_command(command)))?;
     if read.is_on("help") {
-        return Err(Said::help(help::of_command(command)));
+        return Err(help_within(command, &read.operands).failing());
     }
     global.given.retain(|given| match given.flag.name() {
         // Set to nothing it is a mistake, which is told later.
@@ -104,14 +132,10 @@ fn turned(said: &[OsString]) -> Result<Turned, Said> {
     let first = read.operands.first().map(|first| first.to_string_lossy());
     match first.as_deref() {
         Some("help" | "h") if command.name != "exec" => {
-            return Err(Said::help(help::of_command(command)));
+            return Err(help_within(command, &read.operands[1..]));
         }
         Some(first) => {
-            let below = command
-                .below
-                .iter()
-                .find(|below| below.name == first || below.aliases.contains(&first));
-            if let Some(below) = below {
+            if let Some(below) = command.below(first) {
                 below_command(&mut arguments, command, below, &read.operands[1..])?;
                 return Ok(Turned::Run {
                     arguments,
@@ -133,6 +157,18 @@ fn turned(said: &[OsString]) -> Result<Turned, Said> {
     })
 }
 
+/// `crictl COMMAND --help [TOPIC]`: what stands behind is a topic of the command.
+fn help_within(command: &'static Command, rest: &[OsString]) -> Said {
+    let Some(topic) = rest.first().map(|topic| topic.to_string_lossy()) else {
+        return Said::help(help::of_command(command));
+    };
+    match command.below(&topic) {
+        Some(below) => Said::help(help::of_below(command, below)),
+        None if matches!(&*topic, "help" | "h") => Said::help(help::of_help()),
+        None => no_topic(&topic),
+    }
+}
+
 /// `crictl help [COMMAND]`.
 fn help_about(rest: &[OsString]) -> Said {
     let Some(name) = rest.first().map(|name| name.to_string_lossy()) else {
@@ -140,15 +176,15 @@ fn help_about(rest: &[OsString]) -> Said {
     };
     match words::command(&name) {
         Some(command) => Said::help(help::of_command(command)),
+        None if matches!(&*name, "help" | "h") => Said::help(help::of_help()),
         None => no_topic(&name),
     }
 }
 
 fn no_topic(name: &str) -> Said {
     Said {
-        stdout: String::new(),
-        error: Some(format!("No help topic for '{name}'")),
         exit: Exit::Undetermined,
+        ..Said::bare(format!("No help topic for '{name}'"))
     }
 }
 
@@ -237,7 +273,9 @@ mod tests {
             "inspect -output go-template x",
             "inspect --output=go-template --template= -- x",
         );
-        case("pods extra", "pods -- extra");
+        case("pods extra", "pods");
+        case("imagefsinfo -o json x y", "imagefsinfo --output=json");
+        case("runtime-config x", "runtime-config");
         case(
             "exec -it x sh -c help",
             "exec --interactive --tty -- x sh -c help",
@@ -259,6 +297,12 @@ mod tests {
         case("run jsonschema -pc", "run jsonschema --pod --container");
         case("logs --tail -1 -p x", "logs --previous -- x");
         case("pull --creds a:b -u c x", "pull --username=c -- x");
+        case(
+            "config --get timeout --list --set debug=true x",
+            "config --get=timeout",
+        );
+        case("config timeout 4 5", "config -- timeout 4");
+        case("rmi --prune -a x", "rmi --prune -- x");
         case("create -T 5s p c s", "create --cancel-timeout=5s -- p c s");
     }
 
@@ -286,6 +330,13 @@ mod tests {
         for arguments in ["", "help", "h", "--help", "-h", "-D -h"] {
             case(arguments, headline, None, 0);
         }
+        case("help help", "help [command options] [command]", None, 0);
+        case("-h version", "crictl version - ", None, 0);
+        case("-h podz", "", Some("No help topic for 'podz'"), 1);
+        case("version -h", "crictl version - ", None, 0);
+        case("version -h x", "", Some("No help topic for 'x'"), 1);
+        case("version help x", "", Some("No help topic for 'x'"), 3);
+        case("pull -h js", "crictl pull jsonschema - ", None, 0);
         case("--version", "crictl version v1.36.0\n", None, 0);
         case("-v", "crictl version v1.36.0\n", None, 0);
         case(
@@ -304,6 +355,24 @@ mod tests {
             "ps --invalid",
             "crictl ps - ",
             Some("flag provided but not defined: -invalid"),
+            1,
+        );
+        case(
+            "pull --pt=-1s x",
+            "",
+            Some("pulling image: timeout should be bigger than 0"),
+            1,
+        );
+        case(
+            "logs --tail 1 -s stdout x",
+            "",
+            Some("--tail and --stream are mutually exclusive"),
+            1,
+        );
+        case(
+            "logs -s both x",
+            "",
+            Some("invalid stream \"both\", must be \"stdout\" or \"stderr\""),
             1,
         );
         case("podz", "", Some("No help topic for 'podz'"), 3);
@@ -355,19 +424,19 @@ mod tests {
         case(
             "ps -o wide",
             "",
-            Some("unsupported output format \"wide\""),
+            Some("listing containers: unsupported output format \"wide\""),
             1,
         );
         case(
             "inspect -o wide x",
             "",
-            Some("unsupported format: \"wide\""),
+            Some("get the status of containers: unsupported format: \"wide\""),
             1,
         );
         case(
             "info -o table",
             "",
-            Some("unsupported format: \"table\""),
+            Some("getting status of runtime: unsupported format: \"table\""),
             1,
         );
         case(
@@ -385,13 +454,15 @@ mod tests {
         case(
             "ps -s dead",
             "",
-            Some("--state should be one of created, running, exited or unknown"),
+            Some(
+                "listing containers: list containers: --state should be one of created, running, exited or unknown",
+            ),
             1,
         );
         case(
             "pods -s running",
             "",
-            Some("--state should be ready or notready"),
+            Some("listing pod sandboxes: list pod sandboxes: --state should be ready or notready"),
             1,
         );
         case(

@@ -29,6 +29,14 @@ pub struct Command {
     pub below: &'static [Command],
 }
 
+impl Command {
+    /// The sub-command of this name.
+    pub fn below(&self, name: &str) -> Option<&'static Command> {
+        let mut all = self.below.iter();
+        all.find(|below| below.name == name || below.aliases.contains(&name))
+    }
+}
+
 /// How many operands a command takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Operands {

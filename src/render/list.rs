@@ -102,6 +102,20 @@ impl<'c, R, K: Ord> Sheet<'c, R, K> {
     /// # Errors
     /// Whatever `out` says.
     pub fn write(mut self, keep: Option<usize>, out: &mut impl io::Write) -> io::Result<()> {
+        if let Some(keep) = keep.filter(|keep| *keep < self.rows.count()) {
+            // What is not shown takes no room.
+            self.rows.truncate(keep);
+            self.widths = self.columns.iter().map(|it| room(it.heading)).collect();
+            for mut row in self.rows.unsorted() {
+                for room_for in &mut self.widths {
+                    let Some((_, width, rest)) = kept(row) else {
+                        break;
+                    };
+                    *room_for = (*room_for).max(MIN_WIDTH.max(width + PADDING));
+                    row = rest;
+                }
+            }
+        }
         let mut page = Vec::with_capacity(2 * PAGE);
         let mut headings = Vec::new();
         for column in self.columns {
@@ -391,6 +405,22 @@ mod tests {
         assert_eq!(write(None), ["a", "b", "c", "d"]);
         assert_eq!(write(Some(3)), ["a", "b", "c"]);
         assert_eq!(write(Some(0)), [""; 0]);
+    }
+
+    #[test]
+    fn rows_that_are_not_shown_take_no_room() {
+        let columns: &[&Column<(&str, &str)>] = &[&NAME, &NOTE];
+        let cells = Cells {
+            now: 0,
+            full_ids: false,
+        };
+        let mut sheet = Sheet::new(columns, cells);
+        sheet.push(2, &("a-name-that-is-longer-than-a-cell", "x"));
+        sheet.push(1, &("short", "y"));
+        let mut text = Vec::new();
+        sheet.write(Some(1), &mut text).unwrap();
+        let expected = "NAME                NOTE\nshort               y\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
     #[test]

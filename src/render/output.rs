@@ -102,6 +102,11 @@ impl Output {
         let _ = io::stderr().lock().write_all(bytes);
     }
 
+    /// Tells something as a line of its own, without a label.
+    pub fn bare(&self, text: &str) {
+        self.talk(&format!("{}\n", sanitize::block(text)));
+    }
+
     /// Redraws a terminal: clears it and writes from the top. On anything else the data simply follows.
     ///
     /// # Errors

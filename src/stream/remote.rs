@@ -1,5 +1,10 @@
 //! The conversation of Exec and Attach: input, output, errors, the size of the terminal, and how it ended.
+//!
+//! containerd (1.6 to 2.1) copies the input into a pipe of which it holds the other end itself, and says how a command
+//! ended only when that copy has ended: a command that ends before it has read much of its input is never told of. What
+//! it does tell is that the outputs have ended; see [`UNTOLD`].
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -25,6 +30,10 @@ const CHUNK: usize = 32 << 10;
 
 /// How long the server may take to close after it has said how the command ended: all output is there by then.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long nothing of the input may be taken once all output has ended, before the command is given up: a command that
+/// closes its outputs and goes on reading takes some in this time.
+const UNTOLD: Duration = Duration::from_secs(5);
 
 /// What this conversation needs, with or without input and terminal.
 pub fn needs(stdin: bool, tty: bool) -> Needs {
@@ -108,12 +117,23 @@ where
         mut stderr,
         terminal,
     } = local;
-    let speaking = speak(&mut sender, stdin, terminal);
+    // It has no errors of its own.
+    let is_terminal = terminal.is_some();
+    let taken = Taken::default();
+    let speaking = speak(&mut sender, stdin, terminal, &taken);
     let listening = async {
         let mut said = Vec::new();
+        let (mut stdout_ended, mut stderr_ended) = (false, is_terminal);
         loop {
             // Once it is known how it ended, only the closing is waited for, and not for ever.
-            let next = if said.is_empty() {
+            let next = if said.is_empty() && stdout_ended && stderr_ended {
+                let before = taken.count();
+                match tokio::time::timeout(UNTOLD, receiver.next()).await {
+                    Ok(next) => next,
+                    Err(_) if taken.is_stuck_since(before) => return Err(Error::Untold),
+                    Err(_) => continue,
+                }
+            } else if said.is_empty() {
                 receiver.next().await
             } else {
                 match tokio::time::timeout(CLOSING, receiver.next()).await {
@@ -134,6 +154,8 @@ where
                     }
                     said.extend_from_slice(&bytes);
                 }
+                Ok(Incoming::End(STDOUT)) => stdout_ended = true,
+                Ok(Incoming::End(STDERR)) => stderr_ended = true,
                 Ok(Incoming::Data(..) | Incoming::End(_)) => {}
                 Ok(Incoming::Closed) if said.is_empty() => return Err(Error::Lost(None)),
                 Err(error) if said.is_empty() => return Err(error),
@@ -158,6 +180,34 @@ where
     }
 }
 
+/// What the far side has taken of the input: read by the half that listens.
+#[derive(Debug, Default)]
+struct Taken {
+    chunks: Cell<u64>,
+    waits: Cell<bool>,
+}
+
+impl Taken {
+    /// How much was taken, for [`Taken::is_stuck_since`].
+    fn count(&self) -> u64 {
+        self.chunks.get()
+    }
+
+    /// Whether some of the input waits to be taken, and none was since.
+    fn is_stuck_since(&self, count: u64) -> bool {
+        self.waits.get() && self.chunks.get() == count
+    }
+
+    /// Notes how long the input has to wait.
+    async fn note<T>(&self, sending: impl Future<Output = T>) -> T {
+        self.waits.set(true);
+        let sent = sending.await;
+        self.waits.set(false);
+        self.chunks.set(self.chunks.get().wrapping_add(1));
+        sent
+    }
+}
+
 /// Why our half fell silent.
 enum Spoken {
     Everything,
@@ -169,6 +219,7 @@ async fn speak<I: AsyncRead + Unpin>(
     sender: &mut Sender,
     mut stdin: Option<I>,
     mut terminal: Option<Terminal>,
+    taken: &Taken,
 ) -> Result<Spoken, Error> {
     if terminal.is_some() {
         send_size(sender).await?;
@@ -189,13 +240,13 @@ async fn speak<I: AsyncRead + Unpin>(
                     continue;
                 }
                 let Some(terminal) = &mut terminal else {
-                    sender.send(STDIN, &chunk[..count]).await?;
+                    taken.note(sender.send(STDIN, &chunk[..count])).await?;
                     continue;
                 };
                 through.clear();
                 let detach = terminal.keys.typed(&chunk[..count], &mut through);
                 if !through.is_empty() {
-                    sender.send(STDIN, &through).await?;
+                    taken.note(sender.send(STDIN, &through)).await?;
                 }
                 if detach {
                     return Ok(Spoken::Detached);

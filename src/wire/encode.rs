@@ -30,7 +30,8 @@ pub fn encode(ty: &MessageType, document: &Value) -> Result<Vec<u8>, EncodeError
     }
 }
 
-/// The same without the keys that the message does not have, which are named beside the bytes.
+/// The same without the keys that the message does not have, which are named beside the bytes, and with numbers and
+/// switches where a text is wanted: YAML takes `1.0` and `yes` for those, and so does crictl's reader, but puts it right.
 ///
 /// # Errors
 /// Any other mistake.
@@ -38,7 +39,10 @@ pub fn encode_known(
     ty: &MessageType,
     document: &Value,
 ) -> Result<(Vec<u8>, Vec<Mistake>), EncodeErrors> {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder {
+        takes_any_text: true,
+        ..Encoder::default()
+    };
     let bytes = encoder.message(ty, document);
     let is_unknown = |mistake: &Mistake| matches!(mistake.problem, Problem::UnknownKey { .. });
     let (unknown, other): (Vec<_>, Vec<_>) = encoder.mistakes.into_iter().partition(is_unknown);
@@ -51,6 +55,8 @@ pub fn encode_known(
 /// Goes on after a mistake, with what is left of the document.
 #[derive(Default)]
 struct Encoder {
+    /// Whether a number or a switch is a text, too.
+    takes_any_text: bool,
     path: String,
     mistakes: Vec<Mistake>,
 }
@@ -165,6 +171,11 @@ impl Encoder {
             (Kind::Enum(_), _) => Err(type_mistake("a name or a number", value)),
             (Kind::String | Kind::Text, Value::String(text)) => {
                 Ok(Content::Bytes(text.clone().into()))
+            }
+            (Kind::String | Kind::Text, Value::Number(_) | Value::Bool(_))
+                if self.takes_any_text =>
+            {
+                Ok(Content::Bytes(value.to_string().into()))
             }
             (Kind::String | Kind::Text, _) => Err(type_mistake("a string", value)),
             (Kind::Bytes, Value::String(text)) => base64(text),

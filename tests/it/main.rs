@@ -21,6 +21,7 @@ mod cli;
 mod compare;
 mod config;
 mod crictl;
+mod crictl_words;
 mod doctor;
 mod doctor_files;
 mod doctor_node;

@@ -321,6 +321,38 @@ pub async fn pod(client: &Client, typed: &str, prefer: Prefer) -> Result<PodSand
 }
 
 impl Session {
+    /// The one container that is meant. In crictl's place what no list has is handed to the runtime as it was typed.
+    ///
+    /// # Errors
+    /// As [`container`].
+    pub async fn container(
+        &self,
+        client: &Client,
+        typed: &str,
+        prefer: Prefer,
+    ) -> Result<Container, Error> {
+        let asked = [typed.to_owned()];
+        let found = containers(client, &asked, prefer).await?;
+        let none = || Err(Unfound::new::<Container>(typed, &[]));
+        Ok(self.or_as_typed(found).pop().unwrap_or_else(none)?)
+    }
+
+    /// The one pod that is meant; see [`Session::container`].
+    ///
+    /// # Errors
+    /// As [`Session::container`].
+    pub async fn pod(
+        &self,
+        client: &Client,
+        typed: &str,
+        prefer: Prefer,
+    ) -> Result<PodSandbox, Error> {
+        let asked = [typed.to_owned()];
+        let found = pods(client, &asked, prefer).await?;
+        let none = || Err(Unfound::new::<PodSandbox>(typed, &[]));
+        Ok(self.or_as_typed(found).pop().unwrap_or_else(none)?)
+    }
+
     /// In crictl's place what no list has is handed to the runtime as it was typed: stopping a pod that is gone is no
     /// failure there.
     pub fn or_as_typed<T: Choice>(&self, found: Vec<Found<T>>) -> Vec<Found<T>> {

@@ -122,7 +122,9 @@ impl Sampling {
             tokio::time::sleep(pause).await;
             let listing = look().await?;
             let now = samples(&listing, shown.cpu);
-            let rows = compare(listing, &before, shown);
+            // crictl takes a counter that is not there for 0.
+            let lacking = session.dialect.is_crictl().then_some(0.0);
+            let rows = compare(listing, &before, shown, lacking);
             let columns = match self.output {
                 ListFormat::Wide => shown.wide,
                 _ => shown.narrow,
@@ -150,20 +152,25 @@ fn samples<R: Row>(
     listing.rows().filter_map(sample).collect()
 }
 
-/// The rows in the order of their ids, as crictl shows them. One that is new has no rate of ours yet.
+/// The rows in the order of their ids, as crictl shows them. One that is new has no rate of ours yet, one without a
+/// counter that of `lacking`.
 fn compare<R: Row>(
     listing: Listing<R>,
     before: &HashMap<String, CpuSample>,
     shown: &Shown<'_, R>,
+    lacking: Option<f64>,
 ) -> Vec<Sampled<R>> {
     let mut rows: Vec<Sampled<R>> = listing
         .items
         .into_iter()
         .map(|item| {
-            let percent = (shown.cpu)(&item.row).and_then(|now| {
-                let before = before.get(item.row.id()).copied().unwrap_or(now);
-                now.percent_since(&before)
-            });
+            let percent = match (shown.cpu)(&item.row) {
+                None => lacking,
+                Some(now) => {
+                    let before = before.get(item.row.id()).copied().unwrap_or(now);
+                    now.percent_since(&before)
+                }
+            };
             Sampled {
                 stats: item.row,
                 percent,
