@@ -4,6 +4,7 @@
 //! and when it is gone they are gone after the next reboot. Needs are those of Kubernetes' page "Container Runtimes".
 
 mod boot;
+mod signs;
 
 use super::finding::{Area, Note, Severity};
 use super::scope::{HEALTH, NODE};
@@ -146,7 +147,7 @@ pub(super) const CHECKS: &[Check] = &[
                disk errors, hung tasks, lockups and daemons that were killed for memory. Killed pods do not count.",
         why: "The disk or the memory is the cause, and the runtime only where it shows.",
         remedy: "look at the disk (`smartctl`, the cloud's console) or at the memory that system daemons are left",
-        judge: Judge::By(log),
+        judge: Judge::By(signs::log),
         ..BLANK
     },
     Check {
@@ -159,7 +160,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "They wait for a disk or a network file system that does not answer, cannot be killed, and whoever asks \
               about them waits too.",
         remedy: "find out what they wait for: `cat /proc/PID/stack` and the mounts of dead servers",
-        judge: Judge::By(stuck),
+        judge: Judge::By(signs::stuck),
         ..BLANK
     },
     Check {
@@ -170,7 +171,7 @@ pub(super) const CHECKS: &[Check] = &[
         rule: "Tells the share of the last minute in which something had to wait (/proc/pressure, `some avg60`). Never \
                warns: full use is no fault.",
         why: "It explains answers that are slow.",
-        judge: Judge::By(pressure),
+        judge: Judge::By(signs::pressure),
         ..BLANK
     },
 ];
@@ -476,125 +477,4 @@ fn swap(case: &Case<'_>) -> Judged {
         "switch swap off and take it out of /etc/fstab, or set `failSwapOn: false` with control groups version 2",
     )
     .into()
-}
-
-/// The daemons whose death by memory matters.
-const DAEMONS: &[&str] = &["containerd", "kubelet", "crio", "dockerd", "systemd"];
-
-/// How bad a line of the kernel's log is: whether it is the worst, or none of our business.
-fn sign(text: &str) -> Option<bool> {
-    let has = |words: &str| text.contains(words);
-    if has("Remounting filesystem read-only") || has("Shutting down") || has("shutdown") {
-        return Some(true);
-    }
-    if has("Killed process") || has("oom-kill:") {
-        let daemon = DAEMONS
-            .iter()
-            .any(|name| has(&format!("({name})")) || has(&format!("task={name},")));
-        return daemon.then_some(false);
-    }
-    // Drives without medium and loop devices of deleted files complain for nothing.
-    if has("I/O error") && ["dev fd", "dev sr", "dev loop"].iter().any(|dev| has(dev)) {
-        return None;
-    }
-    Some(false)
-}
-
-fn log(case: &Case<'_>) -> Judged {
-    const HOUR: u64 = 3600;
-    let lines = case.kernel.log.need()?;
-    let signs: Vec<_> = lines
-        .iter()
-        .filter(|line| line.age_seconds <= HOUR)
-        .filter_map(|line| Some((sign(&line.text)?, line)))
-        .collect();
-    let worst = signs.iter().any(|(worst, _)| *worst);
-    let Some((_, shown)) = signs.iter().rev().find(|(bad, _)| *bad == worst) else {
-        return Note::pass("no trouble in the last hour").into();
-    };
-    let text = format!(
-        "the kernel reports trouble ({} lines in the last hour)",
-        signs.len()
-    );
-    let mut note = if worst {
-        Note::fail(text)
-    } else {
-        Note::warn(text)
-    };
-    note = note
-        .says(Some(shown.text.clone()))
-        .measured(signs.len())
-        .expected("none")
-        .at(Source::proc("/dev/kmsg"));
-    for (_, line) in signs.iter().rev().take(5) {
-        note = note.evidence(
-            Source::proc("/dev/kmsg"),
-            format!("{} s ago: {}", line.age_seconds, line.text),
-        );
-    }
-    note.into()
-}
-
-fn stuck(case: &Case<'_>) -> Judged {
-    let stuck = case.kernel.stuck.need()?;
-    let problems = stuck
-        .iter()
-        .take(10)
-        .map(|one| {
-            let at = one
-                .at
-                .as_deref()
-                .map(|at| format!(" in `{at}`"))
-                .unwrap_or_default();
-            Note::warn(format!("`{}` (pid {}) is stuck{at}", one.comm, one.pid))
-                .subject(one.pid)
-                .measured(serde_json::json!(one))
-                .at(Source::proc(format!("/proc/{}/stat", one.pid)))
-        })
-        .collect();
-    Outcome::of(problems, "none").into()
-}
-
-fn pressure(case: &Case<'_>) -> Judged {
-    let pressure = case.kernel.pressure.need()?;
-    let words: Vec<String> = pressure
-        .iter()
-        .map(|(what, share)| format!("{what} {share} %"))
-        .collect();
-    Note::pass(format!("waiting in the last minute: {}", words.join(", ")))
-        .measured(serde_json::json!(pressure))
-        .at(case.kernel.pressure.source().cloned())
-        .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sign;
-
-    #[test]
-    fn signs_in_the_kernels_log() {
-        for (text, expected) in [
-            (
-                "EXT4-fs (sda1): Remounting filesystem read-only",
-                Some(true),
-            ),
-            ("XFS (sdb): Filesystem has been shut down", Some(false)),
-            (
-                "Out of memory: Killed process 7 (containerd) total-vm:1kB",
-                Some(false),
-            ),
-            ("Out of memory: Killed process 7 (java) total-vm:1kB", None),
-            ("blk_update_request: I/O error, dev fd0, sector 0", None),
-            (
-                "blk_update_request: I/O error, dev nvme0n1, sector 9",
-                Some(false),
-            ),
-            (
-                "INFO: task kworker blocked for more than 120 seconds.",
-                Some(false),
-            ),
-        ] {
-            assert_eq!(sign(text), expected, "{text}");
-        }
-    }
 }
