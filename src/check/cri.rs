@@ -3,6 +3,9 @@
 //! Two of its words cannot be taken at face value: containerd and CRI-O report RuntimeReady as a constant, and
 //! NetworkReady only says that a CNI configuration was loaded, not that packets arrive.
 
+mod lists;
+mod processes;
+
 use serde_json::json;
 
 use super::finding::{Area, Note, Severity};
@@ -10,7 +13,7 @@ use super::scope::{HEALTH, NODE};
 use super::{Case, Check, Judge, Judged, Outcome};
 use crate::endpoint::report::Verdict;
 use crate::facts::cri::{Answer, Status};
-use crate::facts::{Gap, Role, Source};
+use crate::facts::{Gap, Source};
 
 /// What leaves nothing to be said about answers.
 const UNREACHED: &[&str] = &["endpoint-socket", "endpoint-connect", "cri-plugin-loaded"];
@@ -127,7 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
               NotReady (`PLEG is not healthy`).",
         remedy: "remove dead containers and pods, and look for shims that hang",
         seen: &["kubernetes#72533", "kubernetes#45419"],
-        judge: Judge::By(relist),
+        judge: Judge::By(lists::relist),
         ..BLANK
     },
     Check {
@@ -142,7 +145,7 @@ pub(super) const CHECKS: &[Check] = &[
               its pod never ends. Lists and statuses do not show it, because containerd answers them from memory.",
         remedy: "let the named process go on or kill it; the runtime then cleans up",
         seen: &["kubernetes#94829", "containerd#3529", "containerd#9770"],
-        judge: Judge::By(inspect),
+        judge: Judge::By(lists::inspect),
         ..BLANK
     },
     Check {
@@ -166,7 +169,7 @@ pub(super) const CHECKS: &[Check] = &[
               another version, and comes back different at the next restart.",
         remedy: "restart the daemon",
         silenced_by: &[],
-        judge: Judge::By(binary_stale),
+        judge: Judge::By(processes::binary_stale),
         ..BLANK
     },
     Check {
@@ -180,7 +183,7 @@ pub(super) const CHECKS: &[Check] = &[
               memory, and no tool shows them.",
         remedy: "drain the node and reboot it, or stop them one by one",
         seen: &["containerd#11720"],
-        judge: Judge::By(shim_orphans),
+        judge: Judge::By(processes::shim_orphans),
         ..BLANK
     },
 ];
@@ -383,146 +386,6 @@ fn image_service(case: &Case<'_>) -> Judged {
     Note::pass(text).took(images.ms).into()
 }
 
-fn relist(case: &Case<'_>) -> Judged {
-    for rpc in ["ListPodSandbox", "ListContainers"] {
-        let Some(call) = case.facts().calls(rpc).last() else {
-            continue;
-        };
-        let text = match call.answer {
-            Answer::Hung => format!("{rpc} was not answered within {:.0} ms", call.ms),
-            Answer::Error | Answer::Unimplemented => format!("{rpc} is refused"),
-            Answer::Ok => continue,
-        };
-        return Note::fail(text)
-            .subject(rpc)
-            .says(call.error.clone())
-            .measured(json!({ "ms": call.ms }))
-            .expected("an answer within 1 s")
-            .took(call.ms)
-            .at(Source::rpc(rpc))
-            .remedy("look for shims that hang and for a starved disk; restart the daemon if nothing helps, pods go on running")
-            .into();
-    }
-    let pods = case.facts().cri.pods.need()?;
-    let containers = case.facts().cri.containers.need()?;
-    let ms = pods.ms + containers.ms;
-    let exited = containers
-        .items
-        .iter()
-        .filter(|container| !container.running)
-        .count();
-    let text = format!(
-        "{} pods and {} containers ({exited} not running) listed in {ms:.0} ms",
-        pods.items.len(),
-        containers.items.len()
-    );
-    let note = match ms {
-        0.0..1000.0 => return Note::pass(text).took(ms).into(),
-        1000.0..10_000.0 => Note::warn(text),
-        _ => Note::fail(text),
-    };
-    let mut note = note
-        .measured(json!({
-            "ms": ms,
-            "pods": pods.items.len(),
-            "containers": containers.items.len(),
-            "notRunning": exited,
-            "bytes": pods.bytes + containers.bytes,
-        }))
-        .expected("less than 1 s")
-        .took(ms)
-        .at(Source::rpc("ListContainers"));
-    note = if exited * 2 > containers.items.len() {
-        note.remedy("most containers are dead: find out why the kubelet does not collect them, and remove them")
-    } else {
-        note.remedy("look for shims that hang, and at CPU and disk pressure of the node")
-    };
-    note.into()
-}
-
-fn inspect(case: &Case<'_>) -> Judged {
-    case.facts().processes.need()?;
-    let mut problems = Vec::new();
-    let monitors = [Role::Shim, Role::Conmon];
-    for process in monitors
-        .iter()
-        .flat_map(|role| case.facts().processes(*role))
-    {
-        let how = match process.state {
-            'T' => "stopped by a signal",
-            't' => "stopped by a debugger",
-            'D' => "stuck in the kernel",
-            _ => continue,
-        };
-        let whose = process
-            .container
-            .as_deref()
-            .and_then(|id| case.called(id))
-            .unwrap_or_else(|| "an unknown pod".to_owned());
-        // A moment in the kernel is no hang; one that is stopped stays so.
-        let note = if process.state == 'D' {
-            Note::warn
-        } else {
-            Note::fail
-        };
-        let mut note = note(format!(
-            "the {} of {whose} (pid {}) is {how}: what is asked about its containers is not answered",
-            process.role.name(),
-            process.pid
-        ))
-        .subject(&whose)
-        .measured(json!({ "pid": process.pid, "state": process.state.to_string(), "container": process.container }))
-        .expected("a process that runs or sleeps")
-        .at(Source::proc(format!("/proc/{}/stat", process.pid)));
-        note = if process.state == 'D' {
-            note.remedy(
-                "find out which disk or network file system it waits for (`cat /proc/PID/stack`)",
-            )
-        } else {
-            note.remedy("find out who stopped it, then let it go on or kill it")
-                .command(format!("kill -CONT {}", process.pid))
-        };
-        problems.push(note);
-    }
-    for inspected in case.facts().cri.inspected.value().into_iter().flatten() {
-        if !inspected.hung && inspected.error.is_none() {
-            continue;
-        }
-        let pid = inspected
-            .pid
-            .map(|pid| format!(" (pid {pid})"))
-            .unwrap_or_default();
-        if problems
-            .iter()
-            .any(|note: &Note| note.subject.as_deref() == Some(&*inspected.called))
-        {
-            continue;
-        }
-        let text = if inspected.hung {
-            format!(
-                "nothing answers for {}{pid} within {:.0} ms",
-                inspected.called, inspected.ms
-            )
-        } else {
-            format!("{}{pid} cannot be asked about", inspected.called)
-        };
-        problems.push(
-            Note::fail(text)
-                .subject(&inspected.called)
-                .says(inspected.error.clone())
-                .measured(json!({ "container": inspected.id, "ms": inspected.ms }))
-                .took(inspected.ms)
-                .at(Source::rpc("Tasks.Get"))
-                .remedy("look at its shim: stopped, stuck or gone; killing the shim ends the container and frees the rest"),
-        );
-    }
-    let shims = monitors
-        .iter()
-        .map(|role| case.facts().processes(*role).count())
-        .sum::<usize>();
-    Outcome::of(problems, format!("{shims} shims, none stopped or stuck")).into()
-}
-
 fn features(case: &Case<'_>) -> Judged {
     let status = status(case)?;
     if status.handlers.is_empty() {
@@ -560,85 +423,4 @@ fn features(case: &Case<'_>) -> Judged {
     Note::pass(format!("handlers: {}", words.join(", ")))
         .at(Source::rpc("Status"))
         .into()
-}
-
-fn binary_stale(case: &Case<'_>) -> Judged {
-    case.live()?;
-    case.facts().processes.need()?;
-    let Some(daemon) = case.facts().daemon() else {
-        return Err(Gap::Absent("no daemon of a runtime was found".to_owned()));
-    };
-    let exe = daemon.exe.need()?;
-    if !exe.deleted {
-        return Note::pass(format!("`{}` is what runs", exe.path)).into();
-    }
-    let unit = daemon
-        .unit
-        .as_deref()
-        .filter(|unit| unit.ends_with(".service"));
-    let mut note = Note::warn(format!(
-        "{} (pid {}) runs from `{}`, which has been removed or replaced since",
-        daemon.role.name(),
-        daemon.pid,
-        exe.path
-    ))
-    .subject(&exe.path)
-    .measured("deleted")
-    .at(Source::proc(format!("/proc/{}/exe", daemon.pid)))
-    .since(daemon.started_at.clone())
-    .remedy("restart the daemon; running pods are not touched");
-    if let Some(version) = case.facts().cri.version.value() {
-        note = note.evidence(
-            Source::rpc("Version"),
-            format!("{} {} is running", version.name, version.version),
-        );
-    }
-    if let Some(unit) = unit {
-        note = note.command(format!("systemctl restart {unit}"));
-    }
-    note.into()
-}
-
-fn shim_orphans(case: &Case<'_>) -> Judged {
-    case.facts().processes.need()?;
-    let pods = case.facts().cri.pods.need()?;
-    let containers = case.facts().cri.containers.need()?;
-    let known = |id: &str| {
-        pods.items.iter().any(|pod| pod.id == id)
-            || containers.items.iter().any(|container| container.id == id)
-    };
-    let orphans: Vec<_> = [Role::Shim, Role::Conmon]
-        .iter()
-        .flat_map(|role| case.facts().processes(*role))
-        .filter_map(|process| Some((process, process.container.as_deref()?)))
-        .filter(|(_, id)| !known(id))
-        .collect();
-    if orphans.is_empty() {
-        return Note::pass("every shim belongs to a pod that CRI lists").into();
-    }
-    let text = format!(
-        "{} shims run for pods that CRI does not know",
-        orphans.len()
-    );
-    let note = if orphans.len() > 10 {
-        Note::fail(text)
-    } else {
-        Note::warn(text)
-    };
-    let mut note = note
-        .measured(json!(orphans.iter().map(|(process, _)| process.pid).collect::<Vec<_>>()))
-        .expected("none")
-        .at(Source::rpc("ListPodSandbox"))
-        .remedy("drain the node and reboot it; what they run uses memory and ports that nobody accounts for");
-    for (process, id) in orphans.iter().take(5) {
-        note = note.evidence(
-            Source::proc(format!("/proc/{}/cmdline", process.pid)),
-            format!(
-                "{} for {}",
-                process.role.name(),
-                id.chars().take(13).collect::<String>()
-            ),
-        );
-    }
-    note.into()
 }
