@@ -1,6 +1,8 @@
 //! A report for people, as compilers tell what is wrong: the worst first, the offending line underlined, the corrected
 //! one below, the runtime's own words, one remedy.
 
+use std::collections::BTreeSet;
+
 use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
 
 use super::sum;
@@ -48,8 +50,19 @@ pub fn text(report: &Report, layout: Layout) -> String {
     if !listed.is_empty() {
         out.push('\n');
     }
-    for finding in listed {
-        out.push_str(&line(finding));
+    let mut told = BTreeSet::new();
+    for finding in &listed {
+        // Many checks that could not see for one and the same reason are one thing to know.
+        let alike: Vec<&str> = listed
+            .iter()
+            .filter(|other| are_alike(finding, other))
+            .map(|other| other.code.as_str())
+            .collect();
+        if alike.len() < FEW {
+            out.push_str(&line(finding));
+        } else if told.insert(&finding.message) {
+            out.push_str(&together(finding, &alike));
+        }
     }
     let ends = report.waived.ends_in.map(|days| {
         let first = if report.waived.count == 1 {
@@ -89,6 +102,33 @@ fn head(report: &Report) -> String {
     words.extend(runtime.endpoint.clone());
     words.push(format!("profile {}", report.profile));
     format!("{}\n", sanitize::line(&words.join(" · ")))
+}
+
+/// So many checks with one reason are told in one line.
+const FEW: usize = 3;
+
+/// Whether two checks could not see for the same reason.
+fn are_alike(one: &Finding, other: &Finding) -> bool {
+    one.status == Status::Unknown && other.status == Status::Unknown && one.message == other.message
+}
+
+/// Checks that could not see for the same reason, in one line.
+fn together(finding: &Finding, codes: &[&str]) -> String {
+    let mut names = codes
+        .iter()
+        .take(FEW)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if codes.len() > FEW {
+        names.push_str(", …");
+    }
+    format!(
+        "{:<8}{:<28} {} ({names})\n",
+        super::word(finding.status),
+        format!("{} checks", codes.len()),
+        sanitize::line(&finding.message)
+    )
 }
 
 /// What passed, was skipped or could not be seen, in a line each.
