@@ -265,12 +265,26 @@ pub struct Watch {
     #[arg(short, long)]
     pub watch: bool,
     /// How long to wait between two looks
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = pace, requires = "watch")]
     pub interval: Duration,
 }
 
 /// Nobody waits longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A pause between two looks; one that is none is refused.
+///
+/// # Errors
+/// A sentence that tells what is wrong.
+pub fn pace(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_millis(100);
+    match duration(text)? {
+        pause if pause < LEAST => Err(format!(
+            "`{text}` is no pause: the node would be asked without end; at least 100ms are needed"
+        )),
+        pause => Ok(pause),
+    }
+}
 
 /// A duration as Go writes it (`1m30s`, `500ms`), or plain seconds; a year at most, so that it can be added to any time.
 ///

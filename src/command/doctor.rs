@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::duration;
+use super::args::pace;
 use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
 use super::history::HistoryArgs;
 use super::session::Session;
@@ -43,7 +43,7 @@ pub struct Doctor {
     #[arg(short, long, conflicts_with = "facts")]
     watch: bool,
     /// How long to wait between two examinations
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = pace, requires = "watch")]
     interval: Duration,
     /// Ask for every container, too
     #[arg(long)]
@@ -100,7 +100,7 @@ pub async fn run(args: &Doctor, session: &Session) -> Result<Exit, Error> {
         if report.worst() <= Status::Unknown && exit.code() == 0 {
             return Ok(exit);
         }
-        tokio::time::sleep(args.interval.max(Duration::from_millis(200))).await;
+        tokio::time::sleep(args.interval).await;
     }
 }
 
