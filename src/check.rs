@@ -206,6 +206,7 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
     order::silence(&mut judged, &failed);
     let mut summary = Summary::default();
     let mut findings = Vec::new();
+    let mut edges = order::Edges::new();
     for ((check, notes), aside) in judged.into_iter().zip(aside) {
         if aside {
             summary.waived += 1;
@@ -213,9 +214,13 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
             let worst = notes.iter().map(|note| note.status).max();
             summary.add(worst.unwrap_or(Status::Pass));
         }
-        findings.extend(notes.into_iter().map(|note| finding(check, note)));
+        for note in notes {
+            let causes = edges.entry(check.code).or_default();
+            causes.extend(note.because.iter().copied());
+            findings.push(finding(check, note));
+        }
     }
-    order::sort(&mut findings);
+    order::sort(&mut findings, &edges);
     let next = next(&findings);
     if !scope.all {
         findings.retain(|finding| !matches!(finding.status, Status::Pass | Status::Skip));

@@ -99,11 +99,14 @@ fn silencer(
     None
 }
 
+/// Causes that only this node shows, by the code of what they cause.
+pub(super) type Edges = BTreeMap<&'static str, BTreeSet<&'static str>>;
+
 /// How urgent a finding is; the smallest is shown first.
 type Rank = (std::cmp::Reverse<Status>, Severity);
 
 /// Sorts: problems first, the worst of them first, but a cause before everything that it explains.
-pub(super) fn sort(findings: &mut [Finding]) {
+pub(super) fn sort(findings: &mut [Finding], edges: &Edges) {
     let mut ranks: BTreeMap<String, Rank> = BTreeMap::new();
     for finding in findings
         .iter()
@@ -118,8 +121,8 @@ pub(super) fn sort(findings: &mut [Finding]) {
     // A cause is as urgent as the worst that comes of it. Chains are short: a few rounds settle them.
     for _ in 0..4 {
         for (code, rank) in ranks.clone() {
-            for cause in causes(&code) {
-                if let Some(known) = ranks.get_mut(*cause) {
+            for cause in causes(&code, edges) {
+                if let Some(known) = ranks.get_mut(cause) {
                     *known = rank.min(*known);
                 }
             }
@@ -127,7 +130,7 @@ pub(super) fn sort(findings: &mut [Finding]) {
     }
     let depths: BTreeMap<String, usize> = ranks
         .keys()
-        .map(|code| (code.clone(), depth(code, &ranks, 0)))
+        .map(|code| (code.clone(), depth(code, &ranks, edges, 0)))
         .collect();
     findings.sort_by_cached_key(|finding| {
         let code = finding.code.as_str();
@@ -155,19 +158,21 @@ pub(super) fn sort(findings: &mut [Finding]) {
 }
 
 /// The codes that come before a code.
-fn causes(code: &str) -> impl Iterator<Item = &'static &'static str> {
+fn causes<'e>(code: &str, edges: &'e Edges) -> impl Iterator<Item = &'static str> + 'e {
     let check = find(code).into_iter();
-    check.flat_map(|check| check.caused_by.iter().chain(check.explained_by))
+    let always = check.flat_map(|check| check.caused_by.iter().chain(check.explained_by));
+    let here = edges.get(code).into_iter().flatten();
+    always.chain(here).copied()
 }
 
 /// How long the chain of causes before a problem is.
-fn depth(code: &str, problems: &BTreeMap<String, Rank>, so_far: usize) -> usize {
+fn depth(code: &str, problems: &BTreeMap<String, Rank>, edges: &Edges, so_far: usize) -> usize {
     if so_far > 8 {
         return so_far;
     }
-    causes(code)
-        .filter(|cause| problems.contains_key(**cause))
-        .map(|cause| 1 + depth(cause, problems, so_far + 1))
+    causes(code, edges)
+        .filter(|cause| problems.contains_key(*cause))
+        .map(|cause| 1 + depth(cause, problems, edges, so_far + 1))
         .max()
         .unwrap_or(0)
 }
