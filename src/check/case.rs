@@ -199,7 +199,28 @@ fn answered(facts: &Facts) -> Option<RuntimeId> {
     of(known.name.as_deref()?, known.version.as_deref()?)
 }
 
-/// Files of a runtime tell which it is, and the version of containerd's file how old it may be.
+/// The containerd that is installed: by its package, else by its program.
+fn installed(facts: &Facts) -> Option<RuntimeId> {
+    let packages = facts.host.packages.value();
+    let package = packages.and_then(|packages| {
+        ["containerd.io", "containerd", "moby-containerd"]
+            .iter()
+            .find_map(|name| packages.get(*name))
+    });
+    let of = |version: &str| format!("containerd@{version}").parse().ok();
+    package
+        // Some versions of packages begin with an epoch.
+        .and_then(|package| {
+            of(package
+                .version
+                .split_once(':')
+                .map_or(&*package.version, |(_, rest)| rest))
+        })
+        .or_else(|| of(facts.host.installed.value()?))
+}
+
+/// Files of a runtime tell which it is; how old it is the package or the program tells, else the version of
+/// containerd's file how old it may be.
 fn guessed(facts: &Facts) -> Option<RuntimeId> {
     let main = facts.files.containerd_config.display().to_string();
     if let Ok(text) = facts.files.text(&main) {
@@ -211,9 +232,16 @@ fn guessed(facts: &Facts) -> Option<RuntimeId> {
                 .strip_prefix('=')?;
             value.trim().parse::<u32>().ok()
         });
-        let guess = match version {
-            Some(4..) => "containerd@2.head",
-            Some(3) => "containerd@2.2",
+        // A program that tells its major version only: the newest line of it that reads the file.
+        // What a distribution brings along is neither packaged nor at the usual place.
+        let usual = main == "/etc/containerd/config.toml";
+        let major = match installed(facts).filter(|_| usual) {
+            Some(known) if known.version.as_str() != "2" => return Some(known),
+            known => known.map(|known| known.version.major()),
+        };
+        let guess = match (major, version) {
+            (_, Some(4..)) => "containerd@2.head",
+            (Some(2), _) | (_, Some(3)) => "containerd@2.2",
             _ => "containerd@1.7",
         };
         return guess.parse().ok();

@@ -25,6 +25,9 @@ pub struct Host {
     pub init: Fact<String>,
     /// When it was booted, RFC 3339.
     pub booted_at: Fact<String>,
+    /// The version of the containerd that is installed, where none answers and its program tells: `2.1.9`, or `2` and
+    /// `1.7` for builds that tell the major version only.
+    pub installed: Fact<String>,
     /// Packages of runtimes and of Kubernetes that are installed, by name.
     pub packages: Fact<BTreeMap<String, Package>>,
 }
@@ -63,6 +66,7 @@ impl Default for Host {
             os: Fact::default(),
             init: Fact::default(),
             booted_at: Fact::default(),
+            installed: Fact::default(),
             packages: Fact::default(),
         }
     }

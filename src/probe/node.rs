@@ -4,6 +4,7 @@
 //! flight; after the first that hangs no more are made. Whatever may block in the kernel runs on a thread of its own
 //! with a deadline: what is not there in time is unknown, with the reason.
 
+mod build_info;
 mod certificates;
 mod cgroup;
 mod containerd;
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 use super::discovery::{self, Inputs};
 use super::socket::{self, Effort};
 use crate::endpoint::discover::Given;
-use crate::facts::{Fact, Facts, Role};
+use crate::facts::{Fact, Facts, Role, Source};
 
 /// How much is asked of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +148,16 @@ pub async fn look(look: &Look) -> Facts {
             ..found
         };
     }
+    facts.host.installed = if facts.chosen().is_some() {
+        Fact::absent("the runtime answers for itself")
+    } else {
+        let root = seen.root.clone();
+        match aside(until, move || build_info::installed(&root)).await {
+            Ok(Some((path, version))) => Fact::known(version, Source::file(path)),
+            Ok(None) => Fact::absent("no program of containerd tells its version"),
+            Err(reason) => Fact::unknown(reason),
+        }
+    };
     match files {
         Ok(files) => facts.files = files,
         Err(reason) => tracing::debug!(reason, "files were not read"),
