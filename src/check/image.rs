@@ -5,7 +5,7 @@ use serde_json::json;
 use super::config::LATER;
 use super::finding::{Area, Note, Severity};
 use super::scope::NODE;
-use super::{Case, Check, Judge, Judged};
+use super::{Case, Check, Judge, Judged, Outcome};
 use crate::facts::cri::Image;
 use crate::facts::{Facts, Gap, Role, Source};
 use crate::registry::containerd::Setting;
@@ -84,6 +84,20 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "import them into the namespace k8s.io",
         seen: &["eks-ami#1487"],
         judge: Judge::By(namespaces),
+        ..BLANK
+    },
+    Check {
+        code: "image-schema1",
+        title: "no image has a manifest of Docker's schema 1",
+        severity: Severity::Medium,
+        profiles: LATER,
+        rule: "Looks for the label that containerd (1.6.25, 1.7.8 and later) gives images that it converts from schema 1. \
+               Warns; fails if containerd is 2.1 or later, or is to be.",
+        why: "containerd from 2.1 on (2.0 unless a variable of its environment says otherwise) does not pull such images \
+              any more: pods run until they are moved.",
+        remedy: "build the image anew, or push it again with a tool of today",
+        seen: &["containerd#10998"],
+        judge: Judge::By(schema1),
         ..BLANK
     },
     Check {
@@ -318,6 +332,27 @@ fn namespaces(case: &Case<'_>) -> Judged {
     })
     .at(Source::rpc("Namespaces.List"))
     .into()
+}
+
+fn schema1(case: &Case<'_>) -> Judged {
+    let found = case.facts().containerd.schema1.need()?;
+    let gone = case
+        .runtime()
+        .is_some_and(|runtime| (runtime.version.major(), runtime.version.minor()) >= (2, 1));
+    let problems = found.iter().take(20).map(|name| {
+        let text = format!("`{name}` was pulled with a manifest of schema 1");
+        let note = if gone {
+            Note::fail(format!(
+                "{text}, which containerd 2.1 and later do not pull"
+            ))
+        } else {
+            Note::warn(text)
+        };
+        note.subject(name)
+            .expected("a manifest of schema 2 or OCI")
+            .at(Source::rpc("Images.List"))
+    });
+    Outcome::of(problems.collect(), "no image was converted from schema 1").into()
 }
 
 fn docker_only(case: &Case<'_>) -> Judged {

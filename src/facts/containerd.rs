@@ -20,6 +20,9 @@ pub struct Containerd {
     pub server: Fact<Server>,
     /// `Namespaces.List` with the number of images in each.
     pub namespaces: Fact<Vec<Namespace>>,
+    /// Names of the kubelet's images that were pulled with a manifest of Docker's schema 1, by the label that containerd
+    /// (1.6.25, 1.7.8 and later) gives them when it converts one.
+    pub schema1: Fact<Vec<String>>,
 }
 
 /// A plugin of the daemon.

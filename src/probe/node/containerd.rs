@@ -19,6 +19,8 @@ use crate::facts::{Containerd, Fact, Facts, Source};
 
 /// Few enough to be counted one after the other.
 const MOST_NAMESPACES: usize = 16;
+/// The label of images that were converted from schema 1 when they were pulled.
+const CONVERTED: &str = "io.containerd.image/converted-docker-schema1";
 /// So many tasks that do not answer tell enough.
 const MOST_HUNG: usize = 3;
 /// How many tasks are asked for at the same time.
@@ -39,6 +41,7 @@ pub(super) async fn look(asked: &mut Asked<'_>, client: &Client, facts: &mut Fac
             plugins: Fact::absent(other()),
             server: Fact::absent(other()),
             namespaces: Fact::absent(other()),
+            schema1: Fact::absent(other()),
         };
     }
     let sandbox = sandbox_image(facts).map(str::to_owned);
@@ -89,10 +92,23 @@ async fn introspect(asked: &mut Asked<'_>, client: &Client) -> Containerd {
         Fact::Absent { what } => Fact::absent(what),
         Fact::Unknown { reason } => Fact::unknown(reason),
     };
+    let schema1 = one(
+        asked,
+        "Images.List",
+        daemon.images(CRI_NAMESPACE),
+        |images| {
+            let converted = images
+                .into_iter()
+                .filter(|image| image.labels.contains_key(CONVERTED));
+            converted.map(|image| image.name).collect()
+        },
+    )
+    .await;
     Containerd {
         plugins,
         server,
         namespaces,
+        schema1,
     }
 }
 
@@ -174,6 +190,7 @@ pub(super) async fn without_cri(look: &Look, facts: &mut Facts) {
         plugins: Fact::unknown(nobody()),
         server: Fact::unknown(nobody()),
         namespaces: Fact::unknown(nobody()),
+        schema1: Fact::unknown(nobody()),
     };
     let Some(endpoint) = facts.telling() else {
         return;

@@ -80,6 +80,7 @@ fn gone(facts: &mut Facts) {
         plugins: dead(),
         server: dead(),
         namespaces: dead(),
+        schema1: dead(),
     };
 }
 
