@@ -1,4 +1,4 @@
-//! Why a daemon that should run does not: its last words in the system's journal.
+//! How long a daemon runs, and why one that should run does not: what the system's journal has of it.
 
 use super::finding::{Area, Note, Severity};
 use super::scope::HEALTH;
@@ -7,20 +7,40 @@ use crate::endpoint::report::Verdict;
 use crate::facts::{Gap, JournalLine, Source};
 
 /// The checks of this room.
-pub(super) const CHECKS: &[Check] = &[Check {
-    code: "daemon-dead-reason",
-    title: "a runtime that is down has said why",
-    area: Area::Config,
-    severity: Severity::Critical,
-    profiles: HEALTH,
-    rule: "Where no runtime answers and its unit exists: reads the files of the journal (and /var/log/syslog or \
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        code: "daemon-dead-reason",
+        title: "a runtime that is down has said why",
+        area: Area::Config,
+        severity: Severity::Critical,
+        profiles: HEALTH,
+        rule: "Where no runtime answers and its unit exists: reads the files of the journal (and /var/log/syslog or \
            /var/log/messages) for the unit's last fatal line and for how systemd saw it end. Fails with those words; \
            unknown if they cannot be found, with the command that shows them.",
-    why: "A dead socket is a consequence: the daemon said what is wrong before it ended.",
-    remedy: "mend what the quoted line names, then start the unit",
-    judge: Judge::By(reason),
-    ..Check::BLANK
-}];
+        why: "A dead socket is a consequence: the daemon said what is wrong before it ended.",
+        remedy: "mend what the quoted line names, then start the unit",
+        judge: Judge::By(reason),
+        ..Check::BLANK
+    },
+    Check {
+        code: "runtime-uptime",
+        title: "the runtime's daemon does not start over and over",
+        area: Area::Cri,
+        severity: Severity::High,
+        profiles: HEALTH,
+        rule: "Where the daemon runs for less than ten minutes: counts in the journal how often systemd has restarted it in \
+           these. Fails from three times on. A daemon that was started once, a moment ago, passes.",
+        why: "Between two ends it looks well: pods go on, and nothing that takes longer than such a while ever succeeds.",
+        remedy: "read why it ended: `journalctl -u containerd -p warning -n 50`",
+        judge: Judge::By(uptime),
+        ..Check::BLANK
+    },
+];
+
+/// The time in which restarts count, in seconds.
+const RECENT: i64 = 600;
+/// So many restarts are a loop.
+const OFTEN: usize = 3;
 
 /// Words of a line that tells why a process ended.
 const FATAL: &[&str] = &[
@@ -52,6 +72,67 @@ fn weight(line: &JournalLine) -> Option<u8> {
     (line.text.starts_with("containerd: ") || line.text.starts_with("crio: "))
         .then_some(3)
         .or_else(|| has("level=error").then_some(2))
+}
+
+fn uptime(case: &Case<'_>) -> Judged {
+    let daemon = super::config::daemon(case)?;
+    let name = daemon.role.name();
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let (Some(now), Some(started)) = (
+        time(&case.taken_at),
+        daemon.started_at.as_deref().and_then(time),
+    ) else {
+        return Err(Gap::Unknown(format!(
+            "it is not known when {name} was started"
+        )));
+    };
+    let age = now.as_second() - started.as_second();
+    if age >= RECENT {
+        return Note::pass(format!("{name} runs since {started}")).into();
+    }
+    let Some(unit) = daemon
+        .unit
+        .as_deref()
+        .filter(|unit| unit.ends_with(".service"))
+    else {
+        return Note::pass(format!(
+            "{name} runs since {started}, and no unit restarts it"
+        ))
+        .into();
+    };
+    let restarts: Vec<&JournalLine> = case
+        .journal
+        .need()?
+        .iter()
+        .filter(|line| {
+            let recent =
+                time(&line.time).is_some_and(|time| now.as_second() - time.as_second() <= RECENT);
+            line.by_systemd
+                && recent
+                && line.unit == unit
+                && line.text.contains("Scheduled restart job")
+        })
+        .collect();
+    if restarts.len() < OFTEN {
+        return Note::pass(format!("{name} was started {age} s ago")).into();
+    }
+    let mut note = Note::fail(format!(
+        "systemd has restarted {name} {} times in the last {} minutes",
+        restarts.len(),
+        RECENT / 60
+    ))
+    .subject(unit)
+    .measured(restarts.len())
+    .expected("a daemon that stays")
+    .at(case.journal.source().cloned())
+    .since(restarts.first().map(|line| line.time.clone()));
+    let lines = case.journal.value().map(Vec::as_slice).unwrap_or_default();
+    let short = unit.trim_end_matches(".service");
+    if let Some((line, _)) = last_words(lines, &[short]) {
+        note = note.says(Some(message(&line.text)));
+    }
+    note.command(format!("journalctl -u {short} -p warning -n 50 --no-pager"))
+        .into()
 }
 
 fn reason(case: &Case<'_>) -> Judged {

@@ -181,14 +181,15 @@ pub async fn look(look: &Look) -> Facts {
     let down = facts.chosen().is_none()
         || facts.files.exists("/etc/kubernetes/kubelet.conf") == Some(true)
             && facts.processes(Role::Kubelet).next().is_none();
-    facts.journal = if live && down {
+    let young = look.depth > Depth::Quick && is_young(&facts);
+    facts.journal = if live && (down || young) {
         let words = aside(until, {
             let files = seen.root.clone();
             move || journal::look(&files, journal::UNITS)
         });
         words.await.unwrap_or_else(Fact::unknown)
     } else {
-        Fact::absent("not looked at while runtime and kubelet run")
+        Fact::absent("not looked at while runtime and kubelet run for long")
     };
     let left = until.saturating_duration_since(Instant::now());
     facts.kubelet = kubelet::look(&facts, look.deadline.min(left)).await;
@@ -251,6 +252,18 @@ async fn discover(look: &Look, live: bool) -> Option<discovery::Discovery> {
 /// Whether a root belongs to a system that runs: `/`, or where its /proc is mounted too.
 fn is_live(root: &Path) -> bool {
     root == Path::new("/") || root.join("proc/1/stat").exists()
+}
+
+/// Whether the runtime's daemon was started so shortly before that it may start over and over.
+fn is_young(facts: &Facts) -> bool {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let started = facts
+        .daemon()
+        .and_then(|daemon| daemon.started_at.as_deref());
+    let (Some(started), Some(now)) = (started.and_then(time), time(&facts.taken_at)) else {
+        return false;
+    };
+    now.as_second() - started.as_second() < 600
 }
 
 /// Runs something that may block in the kernel on a thread of its own.
