@@ -165,6 +165,7 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             security::CHECKS,
             daemon::CHECKS,
             migration::CHECKS,
+            migration::upgrade::CHECKS,
             expected::CHECKS,
         ]
         .concat();

@@ -6,15 +6,15 @@
 //! version itself, the kubelet's endpoint and flags, and the comparison with what was before.
 
 mod daemon_json;
+mod kubernetes;
 mod releases;
 pub mod steps;
+pub(super) mod upgrade;
 mod verify;
 
 use super::finding::{Area, Note, Severity};
 use super::scope::Profile;
 use super::{Case, Check, Judge, Judged, Outcome};
-use crate::facts::kernel::CgroupVersion;
-use crate::facts::kubelet::Settings;
 use crate::facts::{Fact, FilePlace, Gap, Migration, Source};
 use crate::registry::image_ref::ImageRef;
 use crate::registry::plan::{self, Route};
@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The node does not become ready.",
         remedy: "upgrade in the order that the finding says",
         seen: &["containerd#11346", "kubernetes#134906", "website#53082"],
-        judge: Judge::By(kubernetes),
+        judge: Judge::By(kubernetes::version),
         ..BLANK
     },
     Check {
@@ -118,7 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "The kubelet goes on talking to the old runtime, or to nobody.",
         remedy: "change it when the kubelet is stopped",
         seen: &["kubeadm#2364", "kubeone#1812"],
-        judge: Judge::By(kubelet_endpoint),
+        judge: Judge::By(kubernetes::endpoint),
         ..BLANK
     },
     Check {
@@ -131,7 +131,7 @@ pub(super) const CHECKS: &[Check] = &[
         why: "A kubelet with a flag that it does not know does not start.",
         remedy: "take the flag out",
         seen: &["kubespray#8924", "kurl#4451", "kubernetes#133779"],
-        judge: Judge::By(kubelet_flags),
+        judge: Judge::By(kubernetes::flags),
         ..BLANK
     },
     Check {
@@ -424,161 +424,6 @@ fn soon(today: &str) -> String {
     let date = today.parse::<jiff::civil::Date>();
     let later = date.map(|date| date.saturating_add(jiff::Span::new().days(90)));
     later.map_or_else(|_| today.to_owned(), |date| date.to_string())
-}
-
-/// The minor version of Kubernetes after the move, and who says so.
-fn kubernetes_minor(case: &Case<'_>, migration: &Migration) -> Result<u32, Gap> {
-    let minor = |text: &str| crate::facts::kubelet::minor(text);
-    match &migration.kubernetes {
-        Some(text) => {
-            minor(text).ok_or_else(|| Gap::Unknown(format!("`{text}` is no version of Kubernetes")))
-        }
-        None => case.facts().kubelet.minor().ok_or_else(|| {
-            Gap::Absent("no version of Kubernetes is known; name it with `--kubernetes`".to_owned())
-        }),
-    }
-}
-
-fn kubernetes(case: &Case<'_>) -> Judged {
-    let (migration, to) = moving(case)?;
-    let minor = kubernetes_minor(case, migration)?;
-    let mut problems = Vec::new();
-    let source = || Source::rpc("the built-in list of releases");
-    let (major, series) = (to.version.major(), to.version.minor());
-    let v1_only = match to.name {
-        RuntimeName::Containerd => major >= 2,
-        RuntimeName::Crio => series >= 26,
-        RuntimeName::Docker => false,
-    };
-    if v1_only && minor < 23 {
-        problems.push(
-            Note::fail(format!(
-                "{to} serves CRI v1 only, which the kubelet speaks from 1.23 on; it is 1.{minor}"
-            ))
-            .measured(format!("1.{minor}"))
-            .at(source())
-            .remedy("upgrade Kubernetes first"),
-        );
-    }
-    if to.name == RuntimeName::Containerd && major == 1 && series < 6 && minor >= 26 {
-        problems.push(
-            Note::fail(format!(
-                "{to} serves v1alpha2 only; the kubelet of 1.{minor} speaks v1"
-            ))
-            .at(source())
-            .remedy("choose containerd 1.6 or newer"),
-        );
-    }
-    if to.name == RuntimeName::Crio && series != minor {
-        problems.push(
-            Note::warn(format!(
-                "CRI-O goes with the same minor version of Kubernetes: {to} with 1.{minor}"
-            ))
-            .measured(format!("1.{minor}"))
-            .expected(format!("1.{series}"))
-            .at(source())
-            .remedy(format!("choose CRI-O 1.{minor}")),
-        );
-    }
-    if to.name == RuntimeName::Containerd && major == 1 && minor >= 36 {
-        problems.push(
-            Note::warn(format!("Kubernetes 1.{minor} is tested with containerd 2.2 and newer only; the kubelet will need RuntimeConfig, which {to} does not serve, from 1.38 on"))
-                .at(source())
-                .remedy("choose containerd 2.x"),
-        );
-    }
-    if minor >= 35
-        && let Some(CgroupVersion::V1 | CgroupVersion::Hybrid) = case.facts().cgroup.version.value()
-    {
-        problems.push(
-            Note::fail(format!("this node has cgroup v1, which the kubelet of 1.{minor} refuses unless `failCgroupV1: false` is set"))
-                .measured("v1")
-                .expected("v2")
-                .at(Source::proc("/sys/fs/cgroup"))
-                .remedy("boot with cgroup v2 (`systemd.unified_cgroup_hierarchy=1`) before the upgrade"),
-        );
-    }
-    Outcome::of(problems, format!("{to} fits Kubernetes 1.{minor}")).into()
-}
-
-/// Where the target listens.
-fn socket(to: &RuntimeId) -> &'static str {
-    match to.name {
-        RuntimeName::Containerd => "unix:///run/containerd/containerd.sock",
-        RuntimeName::Crio => "unix:///run/crio/crio.sock",
-        RuntimeName::Docker => "unix:///run/cri-dockerd.sock",
-    }
-}
-
-fn kubelet_endpoint(case: &Case<'_>) -> Judged {
-    let (_, to) = moving(case)?;
-    if !case.has_kubelet() {
-        return Err(Gap::Absent("the node has no kubelet".to_owned()));
-    }
-    let settings = Settings::of(case.facts())?;
-    let set = settings.setting(
-        Some("--container-runtime-endpoint"),
-        "containerRuntimeEndpoint",
-    )?;
-    let wanted = socket(&to);
-    match set {
-        Some(setting) => {
-            let word = setting.word().unwrap_or_default();
-            let same = |text: &str| text.trim_start_matches("unix://").replace("/var/run/", "/run/");
-            if same(word) == same(wanted) {
-                return Note::pass(format!("the kubelet talks to `{word}`")).at(setting.source).into();
-            }
-            Note::warn(format!("the kubelet talks to `{word}`, {to} listens at `{wanted}`"))
-                .measured(word)
-                .expected(wanted)
-                .at(setting.source)
-                .remedy(format!("set it to `{wanted}` while the kubelet is stopped"))
-                .into()
-        }
-        None => Note::warn(format!(
-            "nothing tells the kubelet which runtime to talk to; {to} listens at `{wanted}`"
-        ))
-        .expected(wanted)
-        .at(Source::file("/var/lib/kubelet/config.yaml"))
-        .remedy(format!(
-            "set `containerRuntimeEndpoint: {wanted}` in /var/lib/kubelet/config.yaml; before Kubernetes 1.27 the flag \
-             `--container-runtime-endpoint`, up to 1.26 with `--container-runtime=remote`"
-        ))
-        .into(),
-    }
-}
-
-fn kubelet_flags(case: &Case<'_>) -> Judged {
-    let (migration, _) = moving(case)?;
-    if !case.has_kubelet() {
-        return Err(Gap::Absent("the node has no kubelet".to_owned()));
-    }
-    let minor = kubernetes_minor(case, migration)?;
-    let settings = Settings::of(case.facts())?;
-    let mut problems = Vec::new();
-    for flag in settings.flags().iter().chain(settings.written()) {
-        let Some(gone) = releases::kubelet_flag_gone(&flag.name) else {
-            continue;
-        };
-        if minor < gone {
-            continue;
-        }
-        let note = Note::fail(format!(
-            "the kubelet of 1.{minor} does not start with `{}`, which is gone since 1.{gone}",
-            flag.name
-        ))
-        .subject(&flag.name)
-        .measured(flag.name.as_str())
-        .at(flag.source.clone());
-        if !problems.contains(&note) {
-            problems.push(note);
-        }
-    }
-    Outcome::of(
-        problems,
-        format!("every flag is known to the kubelet of 1.{minor}"),
-    )
-    .into()
 }
 
 fn way_back(case: &Case<'_>) -> Judged {

@@ -51,7 +51,7 @@ const SECRET: &[&str] = &["auths", "configs", "headers"];
 const NAMED: &[&str] = &["runtimes", "mirrors", "options"];
 
 /// The tables of the CRI plugin that are in force, the first of which counts.
-pub(super) fn tables(config: &Config) -> Vec<&Table> {
+pub(in crate::check) fn tables(config: &Config) -> Vec<&Table> {
     let old = config.table != CRI_IMAGES;
     // From 2.0 on a table of version 2 is read where the files are of version 2.
     let migrated = || {

@@ -37,8 +37,19 @@ pub(super) struct Fault {
     pub(super) fixed: String,
 }
 
+/// The releases with which a version of Kubernetes is tested.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Tested {
+    /// The minor version of Kubernetes 1.
+    pub(super) kubernetes: u32,
+    /// The first release of each series, the newest series first.
+    pub(super) containerd: Vec<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 struct Data {
+    #[serde(default)]
+    tested: Vec<Tested>,
     #[serde(default)]
     support: Vec<Support>,
     #[serde(default)]
@@ -76,6 +87,11 @@ pub(super) fn faults(runtime: &RuntimeId) -> impl Iterator<Item = &'static Fault
     })
 }
 
+/// The releases with which a minor version of Kubernetes is tested, if that is known.
+pub(super) fn tested(minor: u32) -> Option<&'static Tested> {
+    DATA.tested.iter().find(|tested| tested.kubernetes == minor)
+}
+
 /// The minor version of Kubernetes from which on the kubelet does not know a flag.
 pub(super) fn kubelet_flag_gone(flag: &str) -> Option<u32> {
     DATA.kubelet_flags_gone.get(flag).copied()
@@ -89,6 +105,13 @@ mod tests {
     fn what_is_built_in_can_be_read() {
         let data: Data = toml::from_str(BUILTIN).unwrap();
         assert!(data.support.len() > 4 && !data.fault.is_empty());
+        assert!(data.tested.len() > 5);
+        for version in data.tested.iter().flat_map(|tested| &tested.containerd) {
+            assert!(
+                version.parse::<crate::registry::version::Version>().is_ok(),
+                "{version}"
+            );
+        }
         for range in data.fault.iter().flat_map(|fault| &fault.versions) {
             assert!(range.parse::<Range>().is_ok(), "{range}");
         }

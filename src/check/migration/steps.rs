@@ -1,6 +1,7 @@
 //! The steps of a move, in their order: what people of the field do, with the names of this node filled in.
 
-use super::{from, socket};
+use super::from;
+use super::kubernetes::socket;
 use crate::facts::Migration;
 use crate::registry::{RuntimeId, RuntimeName};
 
