@@ -140,9 +140,29 @@ impl<'f> Case<'f> {
                 "/var/lib/kubelet/config.yaml",
                 "/var/lib/kubelet/kubeadm-flags.env",
                 "/etc/kubernetes/kubelet.conf",
+                "/etc/kubernetes/kubelet/config",
+                "/etc/kubernetes/kubelet.yaml",
             ]
             .iter()
             .any(|file| files.exists(file) == Some(true))
+    }
+
+    /// Whether this node has joined a cluster: kubeadm writes these when it does, and no image of a machine has them.
+    pub fn has_joined(&self) -> bool {
+        [
+            "/etc/kubernetes/kubelet.conf",
+            "/var/lib/kubelet/kubeadm-flags.env",
+        ]
+        .iter()
+        .any(|file| self.facts.files.exists(file) == Some(true))
+    }
+
+    /// Whether a distribution writes containerd's configuration itself, with handlers of its own choice.
+    pub fn is_generated(&self) -> bool {
+        let config = &self.facts.files.containerd_config;
+        ["/var/lib/rancher", "/var/snap"]
+            .iter()
+            .any(|directory| config.starts_with(directory))
     }
 
     /// What people call a container or a pod sandbox: `kube-system/coredns-x`, with the container's name behind it.

@@ -11,6 +11,7 @@ use crate::facts::cri::CgroupDriver;
 use crate::facts::kernel::CgroupVersion;
 use crate::facts::kubelet::{Setting, Settings};
 use crate::facts::{Gap, Source};
+use crate::registry::lint::{Code, Remark};
 
 const BLANK: Check = Check {
     area: Area::Cgroup,
@@ -67,6 +68,7 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "set both to systemd: `SystemdCgroup = true` for every runc handler and `cgroupDriver: systemd`, then \
                  restart runtime and kubelet",
         seen: &["kubernetes#107892", "kubernetes#106464"],
+        silenced_by: &["containerd-config-parse"],
         judge: Judge::By(driver_match),
         ..BLANK
     },
@@ -91,10 +93,11 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Severity::Medium,
         profiles: NODE,
         rule: "Compares `SystemdCgroup` of all handlers of type runc. Fails if they are mixed. What runs no runc \
-               (kata, gVisor) does not count.",
+               (kata, gVisor) does not count, nor does `untrusted`, which AKS lists and nobody uses, unless pods do.",
         why: "Pods of the odd handler break as with a wrong driver, all others work: the option was set for runc and \
               forgotten for the second handler.",
         remedy: "set `SystemdCgroup` in the options of every runc handler alike",
+        silenced_by: &["containerd-config-parse"],
         judge: Judge::By(driver_handlers),
         ..BLANK
     },
@@ -225,6 +228,9 @@ fn driver_match(case: &Case<'_>) -> Judged {
     let settings = Settings::of(case)?;
     let runtime = told::driver(case)?;
     let (kubelet, setting) = of_kubelet(&settings)?;
+    if setting.is_none() && settings.is_embedded() {
+        return Note::pass("the distribution gives both the same").into();
+    }
     if setting.is_none() && settings.running().is_none() && settings.config().is_none() {
         return Err(Gap::Absent(
             "the kubelet's configuration is not written yet".to_owned(),
@@ -278,6 +284,9 @@ fn driver_match(case: &Case<'_>) -> Judged {
             }
         }
     }
+    for code in inert(case, &runtime) {
+        note = note.because(code);
+    }
     if runtime.driver == CgroupDriver::Systemd {
         return note
             .remedy(
@@ -313,6 +322,50 @@ fn driver_match(case: &Case<'_>) -> Judged {
     note.into()
 }
 
+/// What keeps a setting of systemd from being in force that somebody has written: the faults of containerd's files, where
+/// a file says `SystemdCgroup = true` and the default handler does not have it.
+fn inert(case: &Case<'_>, runtime: &told::Driver) -> Vec<&'static str> {
+    const WHOLE: &[Code] = &[
+        Code::ContainerdImportReplaces,
+        Code::ContainerdConfigVersion,
+        Code::ContainerdPluginId,
+        Code::ContainerdDropinVersion,
+        Code::ContainerdSingularTable,
+        Code::ContainerdDropinUnread,
+    ];
+    let says = |line: &str| {
+        let line = line.to_ascii_lowercase().replace('_', "");
+        line.trim_start().starts_with("systemdcgroup") && line.contains("true")
+    };
+    let meant = || {
+        let toml = |path: &std::path::Path| path.extension().is_some_and(|end| end == "toml");
+        case.files.tree.iter().any(|(path, _)| {
+            toml(path)
+                && case
+                    .files
+                    .tree
+                    .text(path)
+                    .is_some_and(|text| text.lines().any(says))
+        })
+    };
+    if runtime.driver == CgroupDriver::Systemd || !meant() {
+        return Vec::new();
+    }
+    let of_line = |remark: &Remark| {
+        let place = remark.place.as_ref()?;
+        let text = case.files.tree.text(&place.path)?;
+        text.lines().nth(place.line.checked_sub(1)?)
+    };
+    case.remarks()
+        .iter()
+        .filter(|remark| {
+            WHOLE.contains(&remark.code)
+                || remark.code == Code::ContainerdUnknownKey && of_line(remark).is_some_and(says)
+        })
+        .map(|remark| remark.code.id())
+        .collect()
+}
+
 fn driver_init(case: &Case<'_>) -> Judged {
     kubelet(case)?;
     let init = case.host.init.need()?;
@@ -345,9 +398,14 @@ fn driver_handlers(case: &Case<'_>) -> Judged {
     else {
         return Err(Gap::Absent("there is no handler of type runc".to_owned()));
     };
+    let pods = case.cri.pods.value();
+    let idle = |name: &str| {
+        let mut pods = pods.into_iter().flat_map(|pods| &pods.items);
+        name == "untrusted" && !pods.any(|pod| pod.handler == name)
+    };
     let problems = handlers
         .iter()
-        .filter(|handler| handler.driver != first.driver)
+        .filter(|handler| handler.driver != first.driver && !idle(&handler.name))
         .map(|handler| {
             let source = match &handler.place {
                 Some(place) => case.files.at(place),

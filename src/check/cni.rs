@@ -9,7 +9,7 @@ mod config;
 
 use super::finding::{Area, Note, Severity};
 use super::scope::{HEALTH, NODE};
-use super::{Case, Check, Judge, Judged, Outcome, told};
+use super::{Case, Check, Judge, Judged, Outcome, handlers, told};
 use crate::facts::files::Kind;
 use crate::facts::{Gap, Source};
 use crate::registry::RuntimeName;
@@ -128,7 +128,7 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Severity::Medium,
         profiles: NODE,
         rule: "Compares `mtu` of the winning network with the MTU of the interface that has the default route. Fails if \
-               it is larger; warns if bridge or ptp have none and the uplink's is below 1500.",
+               it is larger.",
         why: "Small requests work and large answers hang: the classic after a move from Docker, whose own `mtu` nobody \
               carried over.",
         remedy: "set `mtu` in the network configuration to that of the uplink, less the overhead of the overlay",
@@ -162,7 +162,7 @@ fn present(case: &Case<'_>) -> Judged {
         ))
         .into();
     }
-    let joined = case.files.exists("/etc/kubernetes/kubelet.conf") == Some(true);
+    let joined = case.has_joined();
     let pods = case
         .cri
         .pods
@@ -233,6 +233,8 @@ struct Sought {
     name: String,
     /// Why what is there does not do.
     fault: Option<String>,
+    /// Whether what is there has no content.
+    empty: bool,
     found: bool,
 }
 
@@ -271,11 +273,15 @@ fn sought(case: &Case<'_>, configs: &Configs, directories: &[String]) -> Result<
                 .iter()
                 .find(|(_, names)| names.contains(&name))
                 .map(|(directory, _)| format!("{directory}/{name}"));
-            let stat = at
+            let looked = at
                 .as_ref()
-                .and_then(|path| case.files.stats.get(std::path::Path::new(path)))
-                .and_then(Option::as_ref);
-            let fault = stat.and_then(|stat| {
+                .and_then(|path| case.files.stats.get(std::path::Path::new(path)));
+            let stat = looked.and_then(Option::as_ref);
+            let dangling = || {
+                let path = at.as_deref()?;
+                (looked == Some(&None)).then(|| format!("`{path}` is a link to nothing"))
+            };
+            let fault = stat.map_or_else(dangling, |stat| {
                 let path = at.as_deref().unwrap_or_default();
                 if stat.kind != Kind::File {
                     Some(format!("`{path}` is no file"))
@@ -288,6 +294,7 @@ fn sought(case: &Case<'_>, configs: &Configs, directories: &[String]) -> Result<
                 }
             });
             Sought {
+                empty: stat.is_some_and(|stat| stat.kind == Kind::File && stat.size == 0),
                 found: at.is_some(),
                 name,
                 fault,
@@ -300,6 +307,7 @@ fn programs(case: &Case<'_>) -> Judged {
     let configs = Configs::of(case)?;
     let directories = told::networks(case).programs;
     if !case.host.live
+        && !(case.has_joined() && handlers::has_programs(case).is_ok())
         && directories
             .iter()
             .all(|directory| case.files.exists(directory) == Some(false))
@@ -315,7 +323,14 @@ fn programs(case: &Case<'_>) -> Judged {
         .filter(|one| !one.found)
         .map(|one| one.name.as_str())
         .collect();
-    let faults: Vec<String> = sought.iter().filter_map(|one| one.fault.clone()).collect();
+    // In a tree of files they may all stand for programs without being any.
+    let placeholders =
+        !case.host.live && sought.iter().filter(|one| one.found).all(|one| one.empty);
+    let faults: Vec<String> = sought
+        .iter()
+        .filter(|one| !(placeholders && one.empty))
+        .filter_map(|one| one.fault.clone())
+        .collect();
     if missing.is_empty() && faults.is_empty() {
         return Note::pass(format!("{} programs, all there", sought.len())).into();
     }

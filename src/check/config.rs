@@ -107,10 +107,11 @@ pub(super) const CHECKS: &[Check] = &[
         code: "containerd-removed-runtime",
         title: "no runtime or snapshotter is configured that containerd 2.0 no longer has",
         severity: Severity::Critical,
-        profiles: LATER,
-        rule: "Reads the types of the configured runtimes and the snapshotter. Fails on 2.0 and later, warns before, for \
-               `io.containerd.runtime.v1.linux`, `io.containerd.runc.v1` and `aufs`.",
-        why: "Pods of such a runtime do not start after the upgrade, and their images are not found.",
+        profiles: NODE,
+        rule: "Reads the types of the configured runtimes and the snapshotter. Fails on 2.0 and later, or where that is \
+               the target, for `io.containerd.runtime.v1.linux`, `io.containerd.runc.v1` and `aufs`; before an upgrade to \
+               an earlier version it warns.",
+        why: "Pods of such a runtime do not start, and their images are not found.",
         remedy: "use `io.containerd.runc.v2`, and `overlayfs` for `aufs`",
         judge: Judge::By(removed_runtime),
         ..BLANK
@@ -143,8 +144,9 @@ pub(super) const CHECKS: &[Check] = &[
         code: "nri-v01-plugins",
         title: "no plugin of NRI 0.1 is installed",
         severity: Severity::Medium,
-        profiles: LATER,
-        rule: "Looks for /etc/nri/conf.json, the configuration of NRI 0.1. Warns if it is there.",
+        profiles: NODE,
+        rule: "Looks for /etc/nri/conf.json, the configuration of NRI 0.1. Warns if it is there and containerd is 2.3 or \
+               later, or is to be upgraded.",
         why: "containerd 2.3 and later load no plugins of version 0.1; what they did to pods is no longer done.",
         remedy: "use the adapter for version 0.1, or newer plugins",
         judge: Judge::By(old_nri),
@@ -350,6 +352,9 @@ fn removed_runtime(case: &Case<'_>) -> Judged {
     let gone = case
         .runtime()
         .is_some_and(|runtime| runtime.version.major() >= 2);
+    if !gone && case.facts().migration.is_none() {
+        return Note::pass("this containerd still has them all").into();
+    }
     let note = |text: String| {
         if gone {
             Note::fail(text)
@@ -454,9 +459,15 @@ fn old_nri(case: &Case<'_>) -> Judged {
     {
         return Err(Gap::Absent("the runtime is not containerd".to_owned()));
     }
+    let gone = case
+        .runtime()
+        .is_some_and(|runtime| (runtime.version.major(), runtime.version.minor()) >= (2, 3));
     match case.facts().files.exists(PATH) {
         None => Err(Gap::Unknown(format!("nobody looked at `{PATH}`"))),
         Some(false) => Note::pass(format!("there is no `{PATH}`")).into(),
+        Some(true) if !gone && case.facts().migration.is_none() => {
+            Note::pass("this containerd still loads plugins of NRI 0.1").into()
+        }
         Some(true) => Note::warn(format!("`{PATH}` configures plugins of NRI 0.1"))
             .subject(PATH)
             .at(Source::file(PATH))

@@ -4,6 +4,9 @@
 //! KVM beside. They are told by `Status` where the daemon runs, else by its files. containerd looks for shims on its
 //! search path, then beside its own program; so does this, for both.
 
+mod smoke;
+mod snapshotter;
+
 use std::path::Path;
 
 use serde_json::json;
@@ -13,7 +16,6 @@ use super::finding::{Area, Note, Severity, Status};
 use super::scope::{HEALTH, NODE};
 use super::{Case, Check, Judge, Judged, Outcome};
 use crate::facts::cri::{self, CgroupDriver, ConfiguredHandler};
-use crate::facts::smoke::End;
 use crate::facts::{Facts, Gap, Source};
 use crate::registry::RuntimeName;
 use crate::registry::node::{Node, Table};
@@ -46,10 +48,12 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Severity::Critical,
         profiles: HEALTH,
         rule: "Looks for the shim of every configured handler, and for the program that it starts: `BinaryName` or \
-               `runtime_path`, else runc, or runsc for gVisor. Fails if one is missing for the default handler or one \
-               that pods use, warns for others. A tree without any program is not judged.",
+               `runtime_path`, else runc, or runsc for gVisor; on CRI-O also for `monitor_path`. Fails if one is missing for the default handler or one \
+               that pods use, warns for others, but for those that a distribution lists by itself. A tree without any program is \
+               not judged.",
         why: "Pods of the handler do not start: `exec: \"crun\": executable file not found in $PATH`. Pods that run go on.",
         remedy: "install the program, or correct the path",
+        caused_by: &["containerd-removed-runtime"],
         judge: Judge::By(programs),
         ..BLANK
     },
@@ -72,11 +76,12 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Severity::Critical,
         profiles: HEALTH,
         rule: "Compares the configured snapshotter, and those of single handlers, with containerd's list of plugins. Fails \
-               if it is missing or did not load.",
+               if it is missing or did not load. Where no containerd answers: fails if it is neither one of containerd's \
+               own nor a proxy plugin in the files.",
         why: "Without its snapshotter the CRI plugin does not load or no image can be unpacked.",
         remedy: "start what serves the snapshotter, or use `overlayfs`",
         silenced_by: &["endpoint-socket", "endpoint-connect"],
-        judge: Judge::By(snapshotter),
+        judge: Judge::By(snapshotter::judge),
         ..BLANK
     },
     Check {
@@ -91,7 +96,7 @@ pub(super) const CHECKS: &[Check] = &[
               lacks something, a network that cannot be set up.",
         remedy: "do what the runtime says; the daemon's log has more",
         seen: &["containerd/cri#491"],
-        judge: Judge::By(smoke),
+        judge: Judge::By(smoke::judge),
         ..BLANK
     },
 ];
@@ -145,6 +150,8 @@ pub fn trials(facts: &Facts) -> Vec<Trial> {
 /// A handler, and where it comes from.
 struct Handler {
     told: ConfiguredHandler,
+    /// The program that watches over its containers (CRI-O's conmon), where a path is written.
+    monitor: Option<String>,
     /// Where it is written, if it is.
     place: Option<Place>,
 }
@@ -184,6 +191,7 @@ fn configured(case: &Case<'_>) -> Result<Vec<Handler>, Gap> {
             .into_iter()
             .map(|told| Handler {
                 place: written(&told.name),
+                monitor: None,
                 told,
             })
             .collect());
@@ -214,6 +222,7 @@ fn configured(case: &Case<'_>) -> Result<Vec<Handler>, Gap> {
                 systemd_cgroup: None,
                 is_default: name == default,
             },
+            monitor: None,
             place: Some(entry.key.clone()),
         });
     }
@@ -226,6 +235,7 @@ fn configured(case: &Case<'_>) -> Result<Vec<Handler>, Gap> {
                 systemd_cgroup: None,
                 is_default: default == "runc",
             },
+            monitor: None,
             place: None,
         });
     }
@@ -252,6 +262,9 @@ fn written_for_crio(case: &Case<'_>) -> Result<Vec<Handler>, Gap> {
                     systemd_cgroup: None,
                     is_default: default == Some(name),
                 },
+                monitor: text("monitor_path")
+                    .filter(|path| path.starts_with('/'))
+                    .map(str::to_owned),
                 place: Some(entry.key.clone()),
             }
         })
@@ -353,7 +366,7 @@ fn there(case: &Case<'_>, program: &str) -> Result<bool, Gap> {
 }
 
 /// Needs a host with programs: many a tree of files has only /etc.
-fn has_programs(case: &Case<'_>) -> Result<(), Gap> {
+pub(super) fn has_programs(case: &Case<'_>) -> Result<(), Gap> {
     let some = case.facts().files.stats.iter().any(|(path, stat)| {
         let parent = path.parent().and_then(Path::file_name);
         stat.is_some() && parent.is_some_and(|name| name == "bin" || name == "sbin")
@@ -387,11 +400,21 @@ fn programs(case: &Case<'_>) -> Judged {
             None => None,
         };
         needed.extend(binary.map(|binary| (binary, "the program that it starts")));
+        needed.extend(
+            handler
+                .monitor
+                .clone()
+                .map(|monitor| (monitor, "its monitor")),
+        );
         for (program, what) in needed {
             if there(case, &program)? {
                 continue;
             }
             let used = handler.is_used(case);
+            // Distributions list handlers for what may be installed one day, and types of Windows.
+            if !used && (case.is_generated() || kind.starts_with("io.containerd.runhcs.")) {
+                continue;
+            }
             let name = &handler.told.name;
             let text = format!(
                 "`{program}`, {what}, is missing for the handler `{name}`: its pods do not start"
@@ -448,147 +471,4 @@ fn kvm(case: &Case<'_>) -> Judged {
             .remedy("switch virtualisation on in the firmware or let the machine nest, and load kvm_intel or kvm_amd")
     });
     Outcome(problems.collect()).into()
-}
-
-fn snapshotter(case: &Case<'_>) -> Judged {
-    const KIND: &str = "io.containerd.snapshotter.v1";
-    let config = case.containerd()?;
-    let plugins = case
-        .facts()
-        .containerd
-        .plugins
-        .need()
-        .map_err(|gap| match gap {
-            // That nothing answers is a finding of its own.
-            Gap::Unknown(reason) if !case.serves() => Gap::Absent(reason),
-            gap => gap,
-        })?;
-    let status = case.facts().cri.status.value();
-    let told = status.and_then(|status| status.info("config", "/containerd/snapshotter")?.as_str());
-    let written = effective::entry(config, &["containerd", "snapshotter"])
-        .or_else(|| config.plugins.table(config.table)?.entry("snapshotter"));
-    let name = told
-        .or_else(|| written?.node.str())
-        .filter(|name| !name.is_empty())
-        .unwrap_or("overlayfs");
-    let mut wanted = vec![(
-        name.to_owned(),
-        written.map(|entry| entry.node.place.clone()),
-    )];
-    let runtimes =
-        status.and_then(|status| status.info("config", "/containerd/runtimes")?.as_object());
-    for runtime in runtimes.into_iter().flat_map(|runtimes| runtimes.values()) {
-        if let Some(own) = runtime.get("snapshotter").and_then(|own| own.as_str())
-            && !own.is_empty()
-            && !wanted.iter().any(|(known, _)| known == own)
-        {
-            wanted.push((own.to_owned(), None));
-        }
-    }
-    let mut problems = Vec::new();
-    for (name, place) in &wanted {
-        let loaded = plugins
-            .iter()
-            .find(|plugin| plugin.kind == KIND && plugin.id == *name);
-        let (text, says) = match loaded {
-            Some(plugin) if plugin.error.is_none() => continue,
-            Some(plugin) => (
-                format!("the snapshotter `{name}` did not load"),
-                plugin.error.clone(),
-            ),
-            None => (
-                format!("the snapshotter `{name}` is not known to the daemon"),
-                None,
-            ),
-        };
-        let known: Vec<&str> = plugins
-            .iter()
-            .filter(|plugin| plugin.kind == KIND && plugin.error.is_none())
-            .map(|plugin| plugin.id.as_str())
-            .collect();
-        let mut note = Note::fail(text)
-            .subject(name)
-            .says(says)
-            .measured(json!({ "configured": name, "loaded": known }))
-            .expected("a snapshotter that is loaded")
-            .at(Source::rpc("Introspection.Plugins"))
-            .remedy("start what serves the snapshotter, or use one that is loaded");
-        if let Some(place) = place {
-            note = note.evidence(case.facts().files.at(place), "configured here");
-        }
-        problems.push(note);
-    }
-    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    Outcome::of(problems, format!("{} is loaded", names.join(", "))).into()
-}
-
-fn smoke(case: &Case<'_>) -> Judged {
-    let trials = case.facts().smoke.need()?;
-    let called = |handler: &str| match handler {
-        "" => "the default handler".to_owned(),
-        name => format!("the handler `{name}`"),
-    };
-    let mut problems = Vec::new();
-    let mut notes = Vec::new();
-    for trial in trials {
-        let name = called(&trial.handler);
-        let done: Vec<String> = trial
-            .steps
-            .iter()
-            .filter(|step| step.end == End::Done)
-            .map(|step| format!("{} took {:.0} ms", step.doing.name(), step.ms))
-            .collect();
-        if let Some((step, why)) = trial.failure() {
-            let mut note = Note::fail(format!("{} fails with {name}", step.doing.name()))
-                .subject(&trial.handler)
-                .says(Some(why))
-                .measured(json!({ "handler": trial.handler, "step": step.doing, "ms": step.ms }))
-                .expected("a pod that starts, talks and goes")
-                .at(Source::rpc("RunPodSandbox"))
-                .took(step.ms)
-                .remedy("do what the runtime says; the daemon's log has more");
-            if !trial.handler.is_empty() {
-                note = note.severity(Severity::High);
-            }
-            for text in done {
-                note = note.evidence(Source::rpc("RunPodSandbox"), text);
-            }
-            problems.push(note);
-        } else {
-            let ms: f64 = trial.steps.iter().map(|step| step.ms).sum();
-            let untried = trial.steps.iter().filter_map(|step| match &step.end {
-                End::Untried(why) => Some(format!("; not tried: {} ({why})", step.doing.name())),
-                _ => None,
-            });
-            let network = if trial.host_network {
-                ", in the node's network"
-            } else {
-                ""
-            };
-            notes.push(
-                Note::pass(format!(
-                    "{name}: {} steps in {ms:.0} ms with `{}`{network}{}",
-                    done.len(),
-                    trial.image,
-                    untried.collect::<String>()
-                ))
-                .subject(&trial.handler)
-                .took(ms),
-            );
-        }
-        for left in &trial.left {
-            problems.push(
-                Note::fail(format!("{left} was left behind by the trial of {name}"))
-                    .subject(left)
-                    .severity(Severity::High)
-                    .at(Source::rpc("ListPodSandbox"))
-                    .remedy("remove it: `criscope rmp -f ID`"),
-            );
-        }
-    }
-    if notes.is_empty() && problems.is_empty() {
-        return Err(Gap::Unknown("no pod was tried".to_owned()));
-    }
-    problems.extend(notes);
-    Ok(Outcome(problems))
 }

@@ -2,12 +2,12 @@
 //!
 //! Which flags a version still knows is in the dated data file (`check/knowledge.toml`), from Kubernetes' changelogs.
 
+mod endpoint;
 mod flags;
 
 use super::finding::{Area, Note, Severity};
 use super::scope::{HEALTH, NODE, PREFLIGHT};
 use super::{Case, Check, Judge, Judged, told};
-use crate::endpoint::discover::{Source as Named, below_run};
 use crate::facts::kernel::CgroupVersion;
 use crate::facts::kubelet::{Setting, Settings, minor};
 use crate::facts::{Certificate, Fact, Gap, Role, Source};
@@ -29,13 +29,13 @@ pub(super) const CHECKS: &[Check] = &[
         profiles: HEALTH,
         rule: "Reads the kubelet's `--container-runtime-endpoint` and `containerRuntimeEndpoint`. Fails if it is the \
                dockershim's socket on a kubelet from 1.24 on, or another one than that of the runtime that answers \
-               here.",
+               here; in a tree of files, if it is another runtime's.",
         why: "What is seen here is not what the kubelet sees: images and pods are in the other runtime, or the kubelet \
               does not start.",
         remedy: "set `containerRuntimeEndpoint` in the kubelet's configuration (kubeadm from 1.32 on: also in \
                  /var/lib/kubelet/instance-config.yaml) and restart the kubelet",
         seen: &["kubeadm#2364"],
-        judge: Judge::By(endpoint),
+        judge: Judge::By(endpoint::judge),
         ..BLANK
     },
     Check {
@@ -169,87 +169,6 @@ pub(super) const CHECKS: &[Check] = &[
         ..BLANK
     },
 ];
-
-fn endpoint(case: &Case<'_>) -> Judged {
-    const KEY: &str = "containerRuntimeEndpoint";
-    let settings = Settings::of(case)?;
-    let setting = settings.setting(Some("--container-runtime-endpoint"), KEY)?;
-    let old = case.kubelet.minor().is_some_and(|minor| minor < 24);
-    let docker = settings
-        .flag("--container-runtime")
-        .filter(|flag| flag.value.as_deref() == Some("docker"));
-    let dockershim = match (&setting, docker) {
-        (Some(setting), _) => setting
-            .word()
-            .is_some_and(|word| word.contains("dockershim.sock"))
-            .then(|| setting.source.clone()),
-        (None, Some(flag)) => Some(flag.source.clone()),
-        (None, None) => None,
-    };
-    if let Some(source) = dockershim {
-        let text = "the kubelet is told to use the dockershim";
-        let note = if old {
-            Note::warn(format!("{text}, which ends with 1.24"))
-        } else {
-            Note::fail(format!("{text}, which no kubelet has since 1.24"))
-        };
-        return note
-            .measured("dockershim")
-            .expected("the socket of containerd, CRI-O or cri-dockerd")
-            .at(source)
-            .into();
-    }
-    let Some(setting) =
-        setting.filter(|setting| setting.word().is_some_and(|word| !word.is_empty()))
-    else {
-        return Note::pass("the kubelet names no endpoint and uses its default").into();
-    };
-    let word = setting.word().unwrap_or_default();
-    let Some(chosen) = case
-        .facts()
-        .chosen()
-        .filter(|chosen| chosen.verdict.serves())
-    else {
-        return Note::pass(format!("the kubelet uses `{word}`"))
-            .at(setting.source)
-            .into();
-    };
-    let path = word.strip_prefix("unix://").unwrap_or(word);
-    let theirs = below_run(std::path::Path::new(path)).into_owned();
-    let mut ours = vec![below_run(chosen.endpoint.path()).into_owned()];
-    ours.extend(
-        chosen
-            .aliases
-            .iter()
-            .map(|alias| below_run(alias.path()).into_owned()),
-    );
-    let root = &case.host.root;
-    let below = |path: &std::path::PathBuf| {
-        path.strip_prefix(root).map_or_else(
-            |_| path.clone(),
-            |rest| std::path::Path::new("/").join(rest),
-        )
-    };
-    if ours.iter().any(|own| below(own) == theirs) {
-        return Note::pass(format!("the kubelet uses `{word}` too"))
-            .at(setting.source)
-            .into();
-    }
-    let named = if chosen.source == Named::Builtin {
-        String::new()
-    } else {
-        format!(", named by {}", chosen.named_by)
-    };
-    Note::fail(format!(
-        "the kubelet uses `{word}`, and what answers here is `{}`{named}",
-        chosen.endpoint
-    ))
-    .subject(word)
-    .measured(word)
-    .expected(chosen.endpoint.to_string())
-    .at(setting.source)
-    .into()
-}
 
 fn healthz(case: &Case<'_>) -> Judged {
     case.live()?;

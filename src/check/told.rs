@@ -10,6 +10,7 @@ use crate::registry::containerd::{CRI, CRI_RUNTIME, Config};
 use crate::registry::document::Document;
 use crate::registry::node::{Node, Table};
 use crate::registry::text::Place;
+use crate::registry::tree::Entry;
 
 /// A cgroup driver and who says that it is in force.
 #[derive(Debug, Clone)]
@@ -52,13 +53,16 @@ pub(super) struct Networks {
     pub told: bool,
 }
 
-/// containerd's configuration as a start would read it; none where the runtime is another one or no file is there.
+/// containerd's configuration as a start would read it, its defaults where no file is there; none where the runtime is
+/// another one or nobody looked.
 pub(super) fn containerd(case: &Case<'_>) -> Option<Config> {
     let runtime = case
         .runtime()
         .filter(|runtime| runtime.name == RuntimeName::Containerd)?;
-    case.files.tree.text(&case.files.containerd_config)?;
-    Some(case.declared().containerd(runtime))
+    match case.files.tree.entry(&case.files.containerd_config)? {
+        Entry::Text { .. } | Entry::Absent => Some(case.declared().containerd(runtime)),
+        _ => None,
+    }
 }
 
 /// The table of containerd's CRI plugin that holds what is not about images.

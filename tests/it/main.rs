@@ -26,6 +26,7 @@ mod doctor;
 mod doctor_files;
 mod doctor_node;
 mod doctor_real;
+mod doctor_trees;
 mod endpoints;
 mod ends;
 mod events;

@@ -148,14 +148,10 @@ pub(super) fn mtu(case: &Case<'_>) -> Judged {
         .iter()
         .any(|plugin| plugin.kind == "bridge" || plugin.kind == "ptp");
     if usual && most < 1500 {
-        return Note::warn(format!(
-            "the network sets no `mtu`, so pods send packets of 1500 bytes, and `{uplink}` takes {most}"
+        // The host itself is the hop that tells pods to send less, so nothing gets lost on the way.
+        return Note::pass(format!(
+            "the network sets no `mtu`, and `{uplink}` takes {most}: pods are told by the host"
         ))
-        .subject(winner.path.display())
-        .measured(1500)
-        .expected(format!("at most {most}"))
-        .at(source())
-        .evidence(evidence(), format!("{most}"))
         .into();
     }
     Note::pass(format!("`{uplink}` takes {most}")).into()

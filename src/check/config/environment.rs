@@ -8,7 +8,8 @@ use super::super::scope::NODE;
 use super::super::{Case, Check, Judge, Judged};
 use super::units::Unit;
 use super::{LATER, daemon};
-use crate::facts::{Gap, Source};
+use crate::facts::{Gap, Role, Source};
+use crate::registry::RuntimeName;
 
 /// The checks of a daemon's surroundings.
 pub(in crate::check) const CHECKS: &[Check] = &[
@@ -19,7 +20,7 @@ pub(in crate::check) const CHECKS: &[Check] = &[
         severity: Severity::High,
         profiles: NODE,
         rule: "Compares the proxy variables of the daemon's environment with those of docker.service, its drop-ins and \
-               daemon.json. Fails if only Docker has a proxy.",
+               daemon.json. Fails if only Docker has a proxy. Of a runtime that does not run yet the unit counts.",
         why: "Docker's proxy is set in a drop-in of its own unit, which a migration leaves behind: pulls then go straight \
               out and hang until they time out.",
         remedy: "write a drop-in with `Environment=\"HTTPS_PROXY=…\"` and `NO_PROXY` for the runtime's unit",
@@ -68,33 +69,53 @@ pub(in crate::check) const CHECKS: &[Check] = &[
     },
 ];
 
-fn proxy(case: &Case<'_>) -> Judged {
-    const VARIABLES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY"];
-    let daemon = daemon(case)?;
-    let own = daemon.proxy.need()?;
+/// Whether a value of `Environment` sets a proxy.
+fn sets_proxy(value: &str) -> bool {
+    let upper = value.to_ascii_uppercase();
+    ["HTTP_PROXY=", "HTTPS_PROXY="]
+        .iter()
+        .any(|name| upper.contains(name))
+}
+
+/// Where Docker's proxy is set, if it has one.
+fn proxy_of_docker(case: &Case<'_>) -> Option<Source> {
+    const DAEMON: &str = "/etc/docker/daemon.json";
     let files = &case.facts().files;
     let unit = Unit::read(case, "docker.service").ok();
     let in_unit = unit.as_ref().and_then(|unit| {
-        let found = unit.values("Environment").find(|(value, _)| {
-            let upper = value.to_ascii_uppercase();
-            VARIABLES
-                .iter()
-                .any(|name| upper.contains(&format!("{name}=")))
+        let mut values = unit.values("Environment");
+        let (_, place) = values.find(|(value, _)| sets_proxy(value))?;
+        Some(files.at(place))
+    });
+    let in_file = || {
+        let settings: serde_json::Value = serde_json::from_str(files.text(DAEMON).ok()?).ok()?;
+        let proxies = settings.get("proxies")?;
+        let set = ["http-proxy", "https-proxy"].iter().any(|key| {
+            let proxy = proxies.get(key).and_then(serde_json::Value::as_str);
+            proxy.is_some_and(|proxy| !proxy.is_empty())
         });
-        found.map(|(_, place)| files.at(place))
+        set.then(|| Source::file(DAEMON))
+    };
+    in_unit.or_else(in_file)
+}
+
+fn proxy(case: &Case<'_>) -> Judged {
+    const REMEDY: &str = "write a drop-in with the proxy, and `NO_PROXY` for pods, services and registries within, for \
+                          the runtime's unit";
+    // A runtime that does not run yet is judged by its unit.
+    let runs = daemon(case).ok().filter(|daemon| {
+        let theirs = match case.runtime().map(|runtime| runtime.name) {
+            Some(RuntimeName::Crio) => Role::Crio,
+            Some(RuntimeName::Containerd) => Role::Containerd,
+            _ => daemon.role,
+        };
+        daemon.role == theirs
     });
-    const DAEMON: &str = "/etc/docker/daemon.json";
-    let in_file = files.text(DAEMON).is_ok_and(|text| {
-        let settings: Result<serde_json::Value, _> = serde_json::from_str(text);
-        settings.is_ok_and(|settings| {
-            let proxies = settings.get("proxies");
-            ["http-proxy", "https-proxy"]
-                .iter()
-                .any(|key| proxies.is_some_and(|proxies| proxies.get(key).is_some()))
-        })
-    });
-    let docker = in_unit.or_else(|| in_file.then(|| Source::file(DAEMON)));
-    let Some(docker) = docker else {
+    let Some(daemon) = runs else {
+        return written_proxy(case, REMEDY);
+    };
+    let own = daemon.proxy.need()?;
+    let Some(docker) = proxy_of_docker(case) else {
         return Note::pass(if own.is_set() {
             "the daemon has a proxy, and Docker has none"
         } else {
@@ -106,17 +127,52 @@ fn proxy(case: &Case<'_>) -> Judged {
         return Note::pass("the daemon has a proxy, as Docker has").into();
     }
     let name = daemon.role.name();
-    Note::fail(format!("Docker pulls through a proxy, and {name} has none: it goes straight to registries"))
-        .subject(daemon.unit.as_deref().unwrap_or(name))
-        .measured(false)
-        .expected("a proxy in the environment of the daemon")
-        .at(docker)
-        .evidence(
-            Source::proc(format!("/proc/{}/environ", daemon.pid)),
-            "neither HTTP_PROXY nor HTTPS_PROXY",
-        )
-        .remedy("write a drop-in with the proxy, and `NO_PROXY` for pods, services and registries within, for the runtime's unit")
-        .into()
+    Note::fail(format!(
+        "Docker pulls through a proxy, and {name} has none: it goes straight to registries"
+    ))
+    .subject(daemon.unit.as_deref().unwrap_or(name))
+    .measured(false)
+    .expected("a proxy in the environment of the daemon")
+    .at(docker)
+    .evidence(
+        Source::proc(format!("/proc/{}/environ", daemon.pid)),
+        "neither HTTP_PROXY nor HTTPS_PROXY",
+    )
+    .remedy(REMEDY)
+    .into()
+}
+
+/// Compares Docker's proxy with what the unit of the runtime says.
+fn written_proxy(case: &Case<'_>, remedy: &str) -> Judged {
+    let name = match case.runtime().map(|runtime| runtime.name) {
+        Some(RuntimeName::Containerd) => "containerd.service",
+        Some(RuntimeName::Crio) => "crio.service",
+        _ => return Err(Gap::Absent("the runtime is Docker, or none".to_owned())),
+    };
+    let Some(docker) = proxy_of_docker(case) else {
+        return Err(Gap::Absent("Docker has no proxy".to_owned()));
+    };
+    let unit = Unit::read(case, name)?;
+    if unit
+        .values("Environment")
+        .any(|(value, _)| sets_proxy(value))
+    {
+        return Note::pass(format!("{name} has a proxy, as Docker has")).into();
+    }
+    if let Some((file, _)) = unit.values("EnvironmentFile").next() {
+        return Err(Gap::Unknown(format!(
+            "whether `{file}` sets a proxy for {name} is not known"
+        )));
+    }
+    Note::fail(format!(
+        "Docker pulls through a proxy, and {name} sets none: it will go straight to registries"
+    ))
+    .subject(name)
+    .measured(false)
+    .expected("a proxy in the environment of the daemon")
+    .at(docker)
+    .remedy(remedy)
+    .into()
 }
 
 fn footprint(case: &Case<'_>) -> Judged {

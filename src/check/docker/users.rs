@@ -70,10 +70,7 @@ fn users(case: &Case<'_>, what: &str, fits: impl Fn(&str) -> bool) -> Judged {
         };
         looked = true;
         for (index, line) in text.lines().enumerate() {
-            let bare = line.trim_start().trim_start_matches("- ");
-            let value = bare
-                .strip_prefix("path:")
-                .map(|value| value.trim().trim_matches(['"', '\'']));
+            let value = path_in(line);
             if let Some(value) = value.filter(|value| fits(value)) {
                 problems.push(
                     Note::fail(format!(
@@ -99,6 +96,16 @@ fn users(case: &Case<'_>, what: &str, fits: impl Fn(&str) -> bool) -> Judged {
     }
 }
 
+/// The value of `path` in a line of a manifest, in block style or in flow style.
+fn path_in(line: &str) -> Option<&str> {
+    let (before, value) = line.split_once("path:")?;
+    if !before.is_empty() && !before.ends_with([' ', '{', ',']) {
+        return None;
+    }
+    let value = value.split([',', '}', '#']).next()?;
+    Some(value.trim().trim_matches(['"', '\'']))
+}
+
 pub(super) fn scripts(case: &Case<'_>) -> Judged {
     let scripts = case.docker.scripts.need()?;
     let problems = scripts
@@ -115,4 +122,25 @@ pub(super) fn scripts(case: &Case<'_>) -> Judged {
         })
         .collect();
     Outcome::of(problems, "none that was looked at").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_in;
+
+    #[test]
+    fn paths_in_both_styles() {
+        for (line, expected) in [
+            (
+                "    path: /var/run/docker.sock",
+                Some("/var/run/docker.sock"),
+            ),
+            ("  - path: \"/a\" # why", Some("/a")),
+            ("  hostPath: {path: /a, type: Socket}", Some("/a")),
+            ("  - {name: s, hostPath: {path: '/a'}}", Some("/a")),
+            ("    mountPath: /a", None),
+        ] {
+            assert_eq!(path_in(line), expected, "{line}");
+        }
+    }
 }

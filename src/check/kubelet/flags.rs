@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::super::finding::Note;
 use super::super::{Case, Judged, Outcome, knowledge};
-use crate::facts::Source;
 use crate::facts::kubelet::{Flag, Settings};
+use crate::facts::{Gap, Source};
 
 /// Flags that went with one version.
 #[derive(Debug, Deserialize)]
@@ -86,6 +86,12 @@ fn given<'s>(settings: &'s Settings<'_>) -> &'s [Flag] {
 }
 
 pub(super) fn removed(case: &Case<'_>) -> Judged {
+    let migration = case.migration.as_ref();
+    if migration.is_some_and(|migration| migration.kubernetes.is_some()) {
+        return Err(Gap::Absent(
+            "flags are judged by the version that will run: `migrate-kubelet-flags`".to_owned(),
+        ));
+    }
     let settings = Settings::of(case)?;
     let version = case.kubelet.minor();
     let running = settings.running().is_some();

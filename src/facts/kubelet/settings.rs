@@ -34,8 +34,13 @@ const CONFIGS: &[&str] = &[
     "/etc/kubernetes/kubelet-config.yaml",
     "/etc/kubernetes/kubelet/kubelet-config.json",
     "/etc/kubernetes/kubelet/config.json",
+    "/etc/kubernetes/kubelet/config",
+    "/etc/kubernetes/kubelet.yaml",
     "/home/kubernetes/kubelet-config.yaml",
 ];
+
+/// Files of k3s and RKE2, whose `kubelet-arg` are flags of the kubelet in them.
+const RANCHER: &[&str] = &["/etc/rancher/k3s", "/etc/rancher/rke2"];
 
 /// A flag with the place where it is given.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +137,14 @@ impl<'f> Settings<'f> {
     /// Its flags.
     pub fn flags(&self) -> &[Flag] {
         &self.flags
+    }
+
+    /// Whether k3s or RKE2 start it, which tell it cgroup driver and endpoint by themselves.
+    pub fn is_embedded(&self) -> bool {
+        RANCHER.iter().any(|directory| {
+            let config = Path::new(directory).join("config.yaml");
+            self.facts.files.tree.text(&config).is_some()
+        })
     }
 
     /// The flags that its files give it at the next start.
@@ -309,10 +322,56 @@ fn written(files: &Files) -> Vec<Flag> {
             paths.push(path);
         }
     }
-    paths
+    let mut flags: Vec<Flag> = paths
         .iter()
         .filter_map(|path| Some((path, files.tree.text(path)?)))
         .flat_map(|(path, text)| flags_in(files, path, text))
+        .collect();
+    for directory in RANCHER {
+        let mut paths = vec![PathBuf::from(format!("{directory}/config.yaml"))];
+        let more = format!("{directory}/config.yaml.d");
+        let names = files.names(&more).unwrap_or_default();
+        paths.extend(names.iter().map(|name| Path::new(&more).join(name)));
+        for path in paths {
+            if let Some(text) = files.tree.text(&path) {
+                flags.extend(kubelet_args(files, &path, text));
+            }
+        }
+    }
+    flags
+}
+
+/// The `kubelet-arg` of a file of k3s or RKE2: one `name=value`, or a list of them.
+fn kubelet_args(files: &Files, path: &Path, body: &str) -> Vec<Flag> {
+    let Ok(config) = serde_saphyr::from_str::<Value>(body) else {
+        return Vec::new();
+    };
+    let arguments: Vec<&str> = ["kubelet-arg", "kubelet-arg+"]
+        .iter()
+        .filter_map(|key| config.get(key))
+        .flat_map(|value| match value {
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            other => other.as_str().into_iter().collect::<Vec<_>>(),
+        })
+        .collect();
+    arguments
+        .into_iter()
+        .map(|argument| {
+            let bare = argument.trim_start_matches('-');
+            let (name, value) = match bare.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (bare, None),
+            };
+            let source = match body.find(argument) {
+                Some(at) => files.at(&Text::new(path, body).place(at..at + argument.len())),
+                None => Source::file(path.display()),
+            };
+            Flag {
+                name: format!("--{name}"),
+                value,
+                source,
+            }
+        })
         .collect()
 }
 

@@ -4,6 +4,7 @@
 //! their command lines, and the directories that the runtime says that it uses. Everything is read below the host root,
 //! or, where the daemon lives in a mount namespace of its own, below that one's.
 
+mod distribution;
 mod follow;
 mod runtimes;
 
@@ -32,7 +33,11 @@ const TEXTS: &[&str] = &[
     "/etc/kubernetes/kubelet-config.yaml",
     "/etc/kubernetes/kubelet/kubelet-config.json",
     "/etc/kubernetes/kubelet/config.json",
+    "/etc/kubernetes/kubelet/config",
+    "/etc/kubernetes/kubelet.yaml",
     "/home/kubernetes/kubelet-config.yaml",
+    "/etc/rancher/k3s/config.yaml",
+    "/etc/rancher/rke2/config.yaml",
     "/etc/sysctl.conf",
     "/etc/modules",
     "/etc/docker/daemon.json",
@@ -60,6 +65,8 @@ const DIRECTORIES: &[(&str, &str)] = &[
     ("/etc/containers/registries.conf.d", ".conf"),
     ("/etc/containerd/conf.d", ".toml"),
     ("/etc/kubernetes/manifests", ".yaml"),
+    ("/etc/rancher/k3s/config.yaml.d", ".yaml"),
+    ("/etc/rancher/rke2/config.yaml.d", ".yaml"),
 ];
 
 /// Units whose files are read, with their drop-ins.
@@ -127,8 +134,9 @@ pub(super) struct Places {
     staged: Option<PathBuf>,
     containerd_config: Option<PathBuf>,
     working_directory: Option<PathBuf>,
-    /// Where the daemon's own program is: it looks for others there, too.
-    beside: Option<PathBuf>,
+    /// Directories with programs beside those of the search path: where the daemon's own program is, for it looks for
+    /// others there, too, and those of the distribution.
+    beside: Vec<PathBuf>,
     texts: BTreeSet<PathBuf>,
     /// Directories, and the endings of the files in them that are read.
     directories: BTreeSet<(PathBuf, String)>,
@@ -145,13 +153,13 @@ impl Places {
             staged: look.staged.clone(),
             containerd_config: None,
             working_directory: None,
-            beside: None,
+            beside: Vec::new(),
             texts: TEXTS.iter().map(path).collect(),
             directories: DIRECTORIES
                 .iter()
                 .map(|(directory, ending)| (PathBuf::from(*directory), (*ending).to_owned()))
                 .collect(),
-            lists: BTreeSet::new(),
+            lists: BTreeSet::from(["/etc/containerd".into()]),
             stats: STATS.iter().map(path).collect(),
         };
         for directory in UNIT_DIRECTORIES {
@@ -166,6 +174,12 @@ impl Places {
             }
         }
         places.of_daemons(facts);
+        if facts.daemon().is_none()
+            && let Some(known) = distribution::of(&places.root, places.staged.as_deref())
+        {
+            places.containerd_config = Some(known.config.into());
+            places.beside.extend(known.directories());
+        }
         for program in PROGRAMS {
             places.program(program);
         }
@@ -177,7 +191,8 @@ impl Places {
     fn of_daemons(&mut self, facts: &Facts) {
         if let Some(daemon) = facts.daemon() {
             let exe = daemon.exe.value().map(|exe| Path::new(&exe.path));
-            self.beside = exe.and_then(Path::parent).map(Path::to_owned);
+            self.beside
+                .extend(exe.and_then(Path::parent).map(Path::to_owned));
             self.working_directory = daemon.directory.clone().map(PathBuf::from);
             if daemon.role == Role::Containerd {
                 self.containerd_config =
@@ -236,17 +251,20 @@ impl Places {
 
     /// Looks for a program where a daemon would.
     fn program(&mut self, program: &str) {
-        let found = candidates(program, self.beside.as_deref());
+        let found = candidates(program, &self.beside);
         self.stats.extend(found);
     }
 }
 
 /// Where a program may be, by its name or path.
-fn candidates(program: &str, beside: Option<&Path>) -> Vec<PathBuf> {
+fn candidates(program: &str, beside: &[PathBuf]) -> Vec<PathBuf> {
     if program.contains('/') {
         return vec![program.into()];
     }
-    let directories = SEARCH.iter().map(Path::new).chain(beside);
+    let directories = SEARCH
+        .iter()
+        .map(Path::new)
+        .chain(beside.iter().map(PathBuf::as_path));
     directories
         .map(|directory| directory.join(program))
         .collect()
@@ -327,7 +345,7 @@ pub(super) fn look(places: &Places) -> Files {
     }
     stats.extend(follow::programs(&tree));
     for program in runtimes::programs(&tree) {
-        stats.extend(candidates(&program, places.beside.as_deref()));
+        stats.extend(candidates(&program, &places.beside));
     }
     for path in AUTHORITIES {
         if let Ok(Some(stat)) = reader.stat(Path::new(path)) {

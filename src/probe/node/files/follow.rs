@@ -47,10 +47,16 @@ pub(super) fn named(tree: &Tree) -> Vec<(PathBuf, Option<&'static [&'static str]
         if !(name.ends_with(".toml") || name.contains("/crio.conf")) {
             continue;
         }
+        // What stands over several lines is one list: the strings up to its end belong to the key.
+        let mut open = None;
         for line in text.lines() {
-            let Some((key, value)) = line.split_once('=') else {
-                continue;
+            let (key, value) = match (open, line.split_once('=')) {
+                (Some(key), _) => (key, line),
+                (None, Some(assignment)) => assignment,
+                (None, None) => continue,
             };
+            let ends = value.contains(']') || !(open.is_some() || value.contains('['));
+            open = (!ends).then_some(key);
             let endings = match key.trim() {
                 "conf_dir" | "network_dir" => Some(NETWORKS),
                 "bin_dir" | "bin_dirs" | "plugin_dirs" => None,
@@ -112,7 +118,7 @@ mod tests {
         );
         tree.add_text(
             "/etc/containerd/config.toml",
-            "[plugins.x.cni]\n  conf_dir = \"/etc/other\"\n  bin_dirs = [\"/a\", \"/b\"]\n",
+            "[plugins.x.cni]\n  conf_dir = \"/etc/other\"\n  bin_dirs = [\"/a\",\n    \"/b\",\n  ]\n",
         );
         let paths: Vec<String> = named(&tree)
             .into_iter()

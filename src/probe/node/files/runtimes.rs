@@ -26,7 +26,7 @@ pub(super) fn programs(tree: &Tree) -> BTreeSet<String> {
                 continue;
             };
             match key.trim() {
-                "BinaryName" | "runtime_path" => {
+                "BinaryName" | "runtime_path" | "monitor_path" => {
                     found.insert(value.to_owned());
                 }
                 "runtime_type" => {
