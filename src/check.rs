@@ -26,6 +26,7 @@ mod kubelet;
 pub mod migration;
 mod order;
 pub mod policy;
+mod reach;
 mod registry;
 pub mod remark;
 pub mod scope;
@@ -167,6 +168,7 @@ pub fn table() -> impl Iterator<Item = &'static Check> + Clone {
             migration::CHECKS,
             migration::upgrade::CHECKS,
             expected::CHECKS,
+            reach::CHECKS,
         ]
         .concat();
         all.extend(registry::checks());

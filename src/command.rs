@@ -36,6 +36,7 @@ pub mod overview;
 pub mod pods;
 pub mod port_forward;
 pub mod preflight;
+mod probing;
 pub mod ps;
 pub mod pull;
 pub mod pulls;

@@ -17,6 +17,7 @@ pub mod kubelet;
 pub mod migration;
 pub mod network;
 pub mod process;
+pub mod reach;
 pub mod smoke;
 pub mod source;
 pub mod storage;
@@ -181,6 +182,8 @@ pub struct Facts {
     pub storage: Storage,
     /// What came of starting pods, one trial for each runtime handler.
     pub smoke: Fact<Vec<smoke::Trial>>,
+    /// What registries answered about images that are in use.
+    pub reach: Fact<Vec<reach::Reached>>,
     /// The kubelet.
     pub kubelet: Kubelet,
     /// Networks.
@@ -220,6 +223,7 @@ impl Default for Facts {
             kernel: Kernel::default(),
             storage: Storage::default(),
             smoke: Fact::absent("pods are started with `--smoke` only"),
+            reach: Fact::absent("registries are asked with `--probe` only"),
             kubelet: Kubelet::default(),
             network: Network::default(),
             docker: Docker::default(),

@@ -17,6 +17,7 @@ mod image;
 mod kernel;
 mod kubelet;
 mod migration;
+mod reach;
 mod security;
 mod storage;
 mod subject;
@@ -73,6 +74,7 @@ pub fn fixtures() -> impl Iterator<Item = &'static Fixture> {
         security::FIXTURES,
         daemon::FIXTURES,
         migration::FIXTURES,
+        reach::FIXTURES,
         expected::FIXTURES,
     ]
     .into_iter()

@@ -15,6 +15,8 @@ use super::args::duration;
 use super::examine::{self, LookArgs, ReportFormat, ScopeArgs, VerdictArgs};
 use super::history::HistoryArgs;
 use super::keep::{self, Keep, Lock};
+use super::node::NodeArgs;
+use super::probing::{self, ProbeArgs};
 use super::session::Session;
 use crate::check::scope::Selector;
 use crate::check::state::Unseen;
@@ -35,6 +37,7 @@ Examples:
   criscope check --quick -o npd                     for node-problem-detector; exit code 0, 1 or 2
   criscope check --npd-config > criscope.json       its definition of a monitor
   criscope check -o prometheus --output-file /var/lib/node_exporter/criscope.prom
+  criscope check --probe --splay 60s --sample 5     and could images in use be pulled now?
   criscope check -o json --all --output-file /run/criscope/report.json
   criscope check -o nagios --from-report /run/criscope/report.json   what a timer of root wrote, as anybody
 
@@ -56,7 +59,7 @@ pub struct Check {
     /// Ask for every container, too
     #[arg(long)]
     deep: bool,
-    /// The time for everything [default: 10s; 900ms with --quick, 60s with --deep]
+    /// The time for everything [default: 10s; 900ms with --quick, 30s with --probe, 60s with --deep]
     #[arg(short, long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// What it is if nothing is known to be wrong and something that matters could not be seen
@@ -74,6 +77,8 @@ pub struct Check {
     /// Print a definition of a monitor for node-problem-detector
     #[arg(long)]
     npd_config: bool,
+    #[command(flatten)]
+    probing: ProbeArgs,
     #[command(flatten)]
     history: HistoryArgs,
     #[command(flatten)]
@@ -179,6 +184,8 @@ impl Check {
     fn limit(&self) -> Duration {
         self.timeout.unwrap_or(match self.depth() {
             Depth::Quick => Duration::from_millis(900),
+            // Registries are further away than the node's own socket.
+            Depth::Normal if self.probing.probe => Duration::from_secs(30),
             Depth::Normal => Duration::from_secs(10),
             Depth::Deep => Duration::from_secs(60),
         })
@@ -195,6 +202,7 @@ impl Check {
         if let Some(path) = &self.from_report {
             return self.read_report(path, scope).await;
         }
+        tokio::time::sleep(self.probing.pause()).await;
         let until = Instant::now() + self.limit();
         if self.look.facts.is_some() {
             return self.look_now(session, scope, until).await;
@@ -254,12 +262,24 @@ impl Check {
     ) -> Result<Found, Error> {
         let left = until.saturating_duration_since(Instant::now());
         // What is left at the end is for judging and writing.
-        let limit = left.mul_f64(0.85);
+        let limit = left.mul_f64(if self.probing.probe { 0.4 } else { 0.85 });
         let looking = self.look.facts(session, self.depth(), limit);
         let mut facts = match tokio::time::timeout_at(until, looking).await {
             Ok(facts) => facts?,
             Err(_) => unseen(left, self.limit().saturating_sub(left)),
         };
+        if self.probing.probe {
+            let node = NodeArgs {
+                host_root: self.look.host_root.clone(),
+                staged: self.look.staged.clone(),
+                as_runtime: self.look.as_runtime.clone(),
+            };
+            let images = self.probing.images(&facts);
+            let asking = until - left.mul_f64(0.1);
+            let depth = crate::probe::registry::Depth::Resolve;
+            facts.reach = probing::reach(&images, &node, depth, session, asking).await;
+            self.look.keep(&facts)?;
+        }
         examine::expect(&mut facts, scope);
         let report = interrupt::deaf(|| check::examine(&facts, scope));
         self.history.store(&facts, &report)?;
@@ -300,7 +320,7 @@ impl Check {
     /// Stands for everything that decides about the answer, so that a second caller gets the answer to its own question.
     fn question(&self, session: &Session, scope: &Scope) -> u64 {
         let mut hasher = DefaultHasher::new();
-        format!("{scope:?} {:?}", self.depth()).hash(&mut hasher);
+        format!("{scope:?} {:?} {}", self.depth(), self.probing.probe).hash(&mut hasher);
         (&self.look.host_root, &self.look.staged, self.look.wake).hash(&mut hasher);
         format!("{:?} {:?}", self.look.as_runtime, session.host_root).hash(&mut hasher);
         let endpoint = session.settings.runtime_endpoint.as_ref();

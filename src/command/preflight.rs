@@ -7,14 +7,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::Instant;
 
 use super::examine::{self, LookArgs, ScopeArgs, VerdictArgs};
 use super::keep;
+use super::node::NodeArgs;
+use super::probing::{self, ProbeArg};
 use super::session::Session;
 use crate::check::finding::Area;
 use crate::check::migration::steps::steps;
 use crate::check::scope::Selector;
 use crate::check::{self, Profile};
+use crate::endpoint::report::Verdict;
 use crate::error::{Error, Exit};
 use crate::facts::{Cri, Fact, Facts, Migration, Role};
 use crate::files::read;
@@ -29,6 +33,7 @@ Examples:
   criscope preflight --from docker --to containerd@2.1.4 --kubernetes 1.34
   criscope preflight --to containerd@2.3.5 --staged ./new-config    the configuration that will be shipped
   criscope preflight --from docker --to crio@1.34.0 --host-root /mnt/disk
+  criscope preflight --to containerd@2.1.4 --probe=layer           ask registries for every image in use
   criscope preflight --to containerd@2.1.4 --baseline before.json   and keep what the node is now
   criscope preflight --verify before.json                           after the move: is everything there again?
 
@@ -50,6 +55,9 @@ pub struct Preflight {
     /// An image that has to be pullable, besides those of running pods; repeatable
     #[arg(long = "image", value_name = "IMAGE")]
     images: Vec<String>,
+    /// Ask registries for the images by the rules of the target, instead of planning only
+    #[arg(long, value_enum, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "head", conflicts_with = "facts")]
+    probe: Option<ProbeArg>,
     /// Keep what the node is now, for `--verify`
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]
     baseline: Option<PathBuf>,
@@ -66,6 +74,8 @@ pub struct Preflight {
 
 /// The time for everything.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The time for asking registries.
+const PROBING: Duration = Duration::from_secs(120);
 /// What is compared after a move.
 const VERIFIED: &[&str] = &[
     "migrate-verify-images",
@@ -92,13 +102,26 @@ pub async fn run(args: &Preflight, session: &Session) -> Result<Exit, Error> {
         })?;
     }
     let migration = args.migration(&facts).await?;
+    if let Some(depth) = args.probe {
+        let mut images = probing::in_use(&facts);
+        images.extend(args.images.iter().cloned());
+        let images: Vec<String> = images.into_iter().collect();
+        let node = NodeArgs {
+            host_root: args.look.host_root.clone(),
+            staged: args.look.staged.clone(),
+            as_runtime: args.to.clone(),
+        };
+        let until = Instant::now() + PROBING;
+        facts.reach = probing::reach(&images, &node, depth.into(), session, until).await;
+    }
     let serves = facts.chosen().is_some_and(|chosen| chosen.verdict.serves());
     if !serves && args.verify.is_none() {
-        // Nobody expects the runtime of the future to answer: files are judged.
-        without_cri(&mut facts);
-        scope
-            .skip
-            .extend([Selector::Area(Area::Endpoint), Selector::Area(Area::Cri)]);
+        // Nobody expects the runtime of the future to answer: files are judged. One that is there and cannot be seen
+        // leaves unknown what it has.
+        if !is_hidden(&facts) {
+            without_cri(&mut facts);
+        }
+        scope.skip.extend(unanswered());
     }
     if args.to.is_some() {
         facts.assumed = Some(migration.to.clone());
@@ -165,6 +188,22 @@ fn serving(facts: &Facts) -> Option<String> {
     let docker = facts.processes(Role::Dockerd).next().is_some()
         || facts.files.exists("/etc/docker/daemon.json") == Some(true);
     docker.then(|| source("docker").unwrap_or_default())
+}
+
+/// The checks that are about an endpoint that answers. What handlers are configured, files tell too.
+fn unanswered() -> impl Iterator<Item = Selector> {
+    check::table()
+        .filter(|check| {
+            check.area == Area::Endpoint || check.area == Area::Cri && check.code != "cri-handlers"
+        })
+        .map(|check| Selector::Check(check.code))
+}
+
+/// Whether a runtime is behind the socket and does not let itself be seen.
+fn is_hidden(facts: &Facts) -> bool {
+    facts
+        .telling()
+        .is_some_and(|endpoint| matches!(endpoint.verdict, Verdict::Hung | Verdict::Denied))
 }
 
 /// Nothing answers over CRI, which is no gap in what is known about the move.
