@@ -144,8 +144,11 @@ impl Walk<'_> {
                 .step(at, format!("{method} {target}"), limit, work)
                 .await;
             match result {
-                // The peer had closed a connection that lay idle: nobody's fault, and nothing was asked yet.
-                Err(fault) if used && fault.verdict == Verdict::Closed => {
+                // The peer had closed a connection that lay idle, or had sent more on it than it should: the answer to
+                // this is not yet known.
+                Err(fault)
+                    if used && matches!(fault.verdict, Verdict::Closed | Verdict::NotHttp) =>
+                {
                     self.trail.steps.pop();
                 }
                 Err(fault) => {
