@@ -13,5 +13,9 @@ if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     exit 2
 fi
 for target in fuzz_targets/*.rs; do
-    cargo +nightly fuzz run --fuzz-dir . "$(basename "$target" .rs)" -- -max_total_time="${CRISCOPE_FUZZ_SECONDS:-600}"
+    name=$(basename "$target" .rs)
+    # What is found on the way stays out of the corpus that is replayed.
+    mkdir -p "target/corpus/$name"
+    cargo +nightly fuzz run --fuzz-dir . "$name" "target/corpus/$name" "corpus/$name" -- \
+        -max_total_time="${CRISCOPE_FUZZ_SECONDS:-600}" -timeout=20
 done

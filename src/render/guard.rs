@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 
 use super::sanitize::is_harmful;
+use crate::interrupt::deaf;
 
 /// What else may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Passing {
     Colours,
 }
 
-/// A writer before a terminal; before anything else it changes nothing.
+/// A writer before a terminal; before anything else it changes nothing. While it waits for a reader, signals are heard.
 #[derive(Debug)]
 pub struct Guard<W: Write> {
     inner: W,
@@ -41,22 +42,22 @@ impl<W: Write> Guard<W> {
 impl<W: Write> Write for Guard<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(passing) = self.passing else {
-            return self.inner.write(bytes);
+            return deaf(|| self.inner.write(bytes));
         };
         if self.begun.is_empty() && is_plain(bytes) {
-            return self.inner.write(bytes);
+            return deaf(|| self.inner.write(bytes));
         }
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
         let whole = all.len() - unfinished(&all);
         self.begun = all.split_off(whole);
         let safe = safe(&String::from_utf8_lossy(&all), passing);
-        self.inner.write_all(safe.as_bytes())?;
+        deaf(|| self.inner.write_all(safe.as_bytes()))?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+        deaf(|| self.inner.flush())
     }
 }
 

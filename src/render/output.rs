@@ -69,10 +69,8 @@ impl Output {
 
     fn passing(&self, bytes: &[u8], passing: Passing) -> io::Result<()> {
         let mut stdout = Guard::new(io::stdout().lock(), self.terminal, passing);
-        interrupt::deaf(|| {
-            stdout.write_all(bytes)?;
-            stdout.flush()
-        })
+        stdout.write_all(bytes)?;
+        stdout.flush()
     }
 
     /// Writes what a command in a container wrote to its stdout, as it is.

@@ -186,20 +186,31 @@ fn a_command_that_computes_or_cannot_write_ends_when_it_is_told_to() {
         let (code, stderr) = end(child);
         assert_eq!(code, Some(expected), "{stderr}");
 
-        // More than a pipe holds, and nobody reads.
-        let mut child = start(&["completion", "bash"]);
-        let stdout = child.stdout.take().unwrap();
-        let asleep = || {
-            let wchan = std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
-            wchan.is_ok_and(|it| it.contains("pipe"))
-        };
-        while !asleep() {
-            std::thread::sleep(Duration::from_millis(2));
+        // More than a pipe holds, and nobody reads: data in one piece, and data as it comes.
+        let depth = 7;
+        let template = format!(
+            "{}x{}",
+            "{{range $.containers}}".repeat(depth),
+            "{{end}}".repeat(depth)
+        );
+        for words in [
+            &["completion", "bash"][..],
+            &["ps", "-a", "-o", "go-template", "--template", &template],
+        ] {
+            let mut child = start(words);
+            let stdout = child.stdout.take().unwrap();
+            let asleep = || {
+                let wchan = std::fs::read_to_string(format!("/proc/{}/wchan", child.id()));
+                wchan.is_ok_and(|it| it.contains("pipe_w"))
+            };
+            while !asleep() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            tell(&child);
+            let (code, stderr) = end(child);
+            assert_eq!(code, Some(expected), "{words:?}: {stderr}");
+            drop(stdout);
         }
-        tell(&child);
-        let (code, stderr) = end(child);
-        assert_eq!(code, Some(expected), "{stderr}");
-        drop(stdout);
         node.forget_calls();
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::lab::Lab;
+use crate::support::made::{Made, run};
 use crate::support::terminal::Terminal;
 
 /// A run that is not over by then hangs.
@@ -110,11 +111,14 @@ fn everything(generation: &str) {
         }
         lab.tell("restart", &[]);
     }
+    let made = Made::new(&lab, "talk");
+    run(lab.criscope(&["runp", &made.pod()]));
+    let talks = made.start("talks", 0, "while true; do echo ready; sleep 0.1; done");
     let lines = [
         vec!["exec", id, "sh", "-c", "echo ready; sleep 1000"],
-        vec!["attach", id],
+        vec!["attach", &talks],
         vec!["port-forward", &*web, "0:8080"],
-        vec!["logs", "-f", id],
+        vec!["logs", "-f", &talks],
         vec!["ps", "-w"],
         vec!["stats", "-w"],
         vec!["events"],
@@ -123,8 +127,7 @@ fn everything(generation: &str) {
         let line = arguments.join(" ");
         let mut middle = Middle::begin(&lab, arguments);
         match arguments[0] {
-            "events" | "logs" => {}
-            "attach" => logged(&lab, "Attach for"),
+            "events" => {}
             _ => middle.writes(),
         }
         lab.tell("signal", &["KILL"]);
