@@ -196,7 +196,12 @@ async fn misbehave(mut stream: UnixStream, situation: Situation) -> io::Result<(
         Situation::Docker => return http1(&mut stream, docker).await,
         Situation::Banner(bytes) => stream.write_all(&bytes).await?,
         Situation::HalfPreface => stream.write_all(&http2::settings()[..4]).await?,
-        Situation::CutPreface => return stream.write_all(&http2::settings()[..4]).await,
+        Situation::CutPreface => {
+            stream.write_all(&http2::settings()[..4]).await?;
+            // What is not read before the end would turn it into a reset.
+            stream.read_exact(&mut [0; http2::PREFACE.len()]).await?;
+            return Ok(());
+        }
         Situation::SettingsOnly => stream.write_all(&http2::settings()).await?,
         Situation::GoAway(code) => {
             stream.write_all(&http2::settings()).await?;
