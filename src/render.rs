@@ -19,3 +19,4 @@ pub mod sanitize;
 pub mod structured;
 pub mod test_pull;
 pub mod whereabouts;
+mod yaml;

@@ -78,7 +78,7 @@ impl DocumentFormat {
     ) -> Result<Option<Vec<u8>>, Error> {
         Ok(match (self, self.structured()) {
             (DocumentFormat::GoTemplate, _) => Some(template.render(&document()?)?),
-            (_, Some(format)) => Some(structured::document(format, &document()?)?),
+            (_, Some(format)) => Some(structured::of_runtime(format, &document()?)?),
             (_, None) => None,
         })
     }

@@ -210,7 +210,7 @@ impl Events {
             EventFormat::Yaml => {
                 let value = value()?;
                 let mut document = b"---\n".to_vec();
-                document.extend(structured::document(structured::Format::Yaml, &value)?);
+                document.extend(structured::of_runtime(structured::Format::Yaml, &value)?);
                 return Ok(session.output.data(&document)?);
             }
         };

@@ -88,7 +88,7 @@ where
                     .collect();
                 lines?.concat()
             }
-            Some(format) => structured::document(format, &together(asked, found))?,
+            Some(format) => structured::of_runtime(format, &together(asked, found))?,
             None if shown.output == DocumentFormat::GoTemplate => {
                 shown.template.render(&together(asked, found))?
             }

@@ -5,6 +5,7 @@ use std::io;
 use erased_serde::Serialize;
 use serde_json::Value;
 
+use super::yaml;
 use crate::model::Row;
 use crate::wire::{self, MessageType, Typed, json};
 
@@ -120,8 +121,8 @@ impl<W: io::Write> List<W> {
             Form::Json(list) => list.finish().map_err(written),
             Form::Ndjson(writer) => writer.finish().map_err(written),
             Form::Yaml(key, values, mut out) => {
-                let text = yaml(&serde_json::json!({ key: values }))?;
-                out.write_all(&text).map_err(written)?;
+                let text = yaml::text(&serde_json::json!({ key: values }));
+                out.write_all(text.as_bytes()).map_err(written)?;
                 Ok(out)
             }
         }
@@ -158,6 +159,17 @@ pub fn list_value<'b, R: Row>(
     Ok(serde_json::json!({ key: values? }))
 }
 
+/// A document of what a runtime said, in crictl's manner.
+///
+/// # Errors
+/// As [`document`].
+pub fn of_runtime(format: Format, value: &Value) -> Result<Vec<u8>, Error> {
+    match format {
+        Format::Yaml => Ok(yaml::text(value).into_bytes()),
+        Format::Json | Format::Ndjson => document(format, value),
+    }
+}
+
 /// A document of our own. Which type it is of is forgotten here, so that every type is written by one piece of the
 /// program and not by one for each format.
 ///
@@ -175,11 +187,11 @@ pub fn document(format: Format, value: &dyn Serialize) -> Result<Vec<u8>, Error>
             out.push(b'\n');
             Ok(out)
         }
-        Format::Yaml => yaml(value),
+        Format::Yaml => own_yaml(value),
     }
 }
 
-fn yaml(value: &dyn Serialize) -> Result<Vec<u8>, Error> {
+fn own_yaml(value: &dyn Serialize) -> Result<Vec<u8>, Error> {
     let text = serde_saphyr::to_string(&value).map_err(|error| Error::Yaml(error.to_string()))?;
     let mut out = text.into_bytes();
     if !out.ends_with(b"\n") {
