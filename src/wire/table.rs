@@ -68,7 +68,7 @@ impl MessageType {
     }
 
     /// Where in [`fields`](Self::fields) the field with this number stands.
-    #[inline]
+    #[inline(always)]
     pub(super) fn index(&self, number: u32) -> Option<usize> {
         let place = self
             .numbers

@@ -180,13 +180,13 @@ impl<'a> Fields<'a> {
         Ok((number, value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Fault> {
         // Most numbers, and nearly all tags and lengths of labels, are one byte long.
-        match self.rest.split_first() {
-            Some((&byte, rest)) if byte < 0x80 => {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
-                Ok(u64::from(byte))
+                Ok(u64::from(*byte))
             }
             _ => self.long_varint(),
         }
@@ -194,9 +194,9 @@ impl<'a> Fields<'a> {
 
     fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut varint = Varint::ZERO;
-        while let Some((&byte, rest)) = self.rest.split_first() {
+        while let [byte, rest @ ..] = self.rest {
             self.rest = rest;
-            if let Some(number) = varint.push(byte)? {
+            if let Some(number) = varint.push(*byte)? {
                 return Ok(number);
             }
         }
@@ -204,13 +204,13 @@ impl<'a> Fields<'a> {
     }
 
     /// As many bytes as the number before them says.
-    #[inline]
+    #[inline(always)]
     fn prefixed(&mut self) -> Result<&'a [u8], Fault> {
         let length = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
         self.take(length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Fault::Truncated)?;
         self.rest = rest;
@@ -266,7 +266,7 @@ pub fn elements(bytes: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8],
 }
 
 /// A tag's field number and wire type code.
-#[inline]
+#[inline(always)]
 pub(super) fn split_tag(tag: u64) -> Result<(u32, u64), Fault> {
     match tag >> 3 {
         number @ 1..=LAST_NUMBER => Ok((number as u32, tag & 7)),
@@ -289,6 +289,7 @@ impl Varint {
     };
 
     /// The number, when this was its last byte.
+    #[inline(always)]
     pub(super) fn push(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
         // The tenth byte has room for one bit.
         if self.shift == 63 && byte > 1 {

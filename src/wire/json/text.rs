@@ -24,7 +24,13 @@ pub(super) fn push_text(out: &mut Vec<u8>, bytes: &[u8]) {
 /// How many bytes from the first on are ASCII that stands for itself: nearly always all of them.
 fn plain_length(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<16>();
-    let plain_blocks = blocks.iter().take_while(|block| all_plain(block)).count();
+    // Loops, because closures are calls where a program is optimised for size.
+    let mut plain_blocks = 0;
+    while let Some(block) = blocks.get(plain_blocks)
+        && all_plain(block)
+    {
+        plain_blocks += 1;
+    }
     // What is left of the last block is looked at together with what stands before it.
     let whole = match (
         bytes.first_chunk::<8>(),
@@ -46,10 +52,13 @@ fn plain_length(bytes: &[u8]) -> usize {
 /// Eight bytes at a time, in one number each.
 #[inline(always)]
 fn all_plain<const N: usize>(block: &[u8; N]) -> bool {
-    let (words, _) = block.as_chunks::<8>();
-    words
-        .iter()
-        .fold(true, |all, word| all & is_plain_word(*word))
+    let (mut words, _) = block.as_chunks::<8>();
+    let mut all = true;
+    while let [word, rest @ ..] = words {
+        all &= is_plain_word(*word);
+        words = rest;
+    }
+    all
 }
 
 /// Whether eight bytes stand for themselves. In each byte the highest bit tells: it is set in what is no ASCII, and by the
