@@ -124,9 +124,11 @@ pub const KNOWN: &[Known] = &[
 /// The known socket at a path, `/var/run` and `/run` being one directory.
 pub fn known(path: &Path) -> Option<&'static Known> {
     let path = below_run(path);
-    KNOWN
-        .iter()
-        .find(|known| below_run(Path::new(known.path)) == path)
+    KNOWN.iter().find(|known| {
+        let below_var = known.path.strip_prefix("/var");
+        let short = below_var.filter(|rest| rest.starts_with("/run/"));
+        Path::new(short.unwrap_or(known.path)) == path
+    })
 }
 
 /// A path with `/var/run` written as `/run`, which is what it is on every distribution with systemd.
