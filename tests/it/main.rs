@@ -61,5 +61,6 @@ mod stop;
 mod test_pull;
 mod tracing;
 mod update;
+mod validators;
 mod whereabouts;
 mod why;
