@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             floor::ask(socket, path).expect("the node answers");
         }
         ["real", ..] => lab::well(),
-        ["sick", count, ..] => lab::sick(count.parse().unwrap_or(300)),
+        ["sick", count, ..] => lab::sick(count.parse().unwrap_or(250)),
         ["found", ..] => found(),
         ["found-here", ..] => found_here(),
         // `cargo bench` adds a word of its own at the end.
