@@ -117,7 +117,18 @@ fn upstream(lint: &mut Lint<'_>, namespace: &str, mirror: &Mirror) {
             .unwrap_or(("", &endpoint.value));
         rest.split('/').next() == Some(namespace)
     });
-    if namespace == "*" || names_it || mirror.endpoints.is_empty() || !is_registry(namespace) {
+    // With an endpoint that is no address nobody is asked at all.
+    let broken = mirror.endpoints.iter().any(|endpoint| {
+        let full = match endpoint.value.contains("://") {
+            true => endpoint.value.clone(),
+            false => format!("https://{}", endpoint.value),
+        };
+        parse_url(&full).is_err()
+    });
+    if namespace == "*" || names_it || broken || mirror.endpoints.is_empty() {
+        return;
+    }
+    if !is_registry(namespace) {
         return;
     }
     let host = if namespace == DOCKER_HUB {

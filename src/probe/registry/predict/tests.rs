@@ -146,6 +146,18 @@ fn as_observed() {
         [[Fails, Succeeds], [Fails, Succeeds], [Fails, Fails]],
     );
     case(bad(Verdict::NotARegistry, Stage::Manifest, None, ""), fatal);
+    case(bad(Verdict::BadResponse, Stage::Manifest, None, ""), fatal);
+    case(
+        bad(Verdict::ManifestTooLarge, Stage::Manifest, None, ""),
+        passed_over,
+    );
+    // The name was resolved there: what follows is content, for which containerd asks the next host.
+    let mut moved = bad(Verdict::BadRedirect, Stage::Manifest, Some(302), "");
+    moved.digest = Some("d".into());
+    case(
+        moved,
+        [[Fails, Succeeds], [Fails, Succeeds], [Fails, Succeeds]],
+    );
 }
 
 #[test]

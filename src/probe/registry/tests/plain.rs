@@ -462,6 +462,38 @@ async fn answers_that_are_promised_for_ever() {
 }
 
 #[tokio::test]
+async fn announcements_that_end_a_pull() {
+    let announcing = |status: &'static str, headers: &'static [(&str, &str)]| {
+        let image = Image::new("announced");
+        probe_script(move |line, _| match line.split(' ').next() {
+            Some("HEAD") => head_answer(status, headers),
+            _ => image.serve(line),
+        })
+    };
+    let long = &[
+        ("Content-Type", MANIFEST_TYPE),
+        ("Content-Length", "5000000"),
+    ];
+    let (probe, _server) = announcing("200 OK", long).await;
+    assert_verdict(&probe, Verdict::ManifestTooLarge, Stage::Manifest);
+    assert_eq!(
+        probe.error.as_deref(),
+        Some("rejecting 5000000 byte manifest")
+    );
+    let odd = &[
+        ("Content-Type", MANIFEST_TYPE),
+        ("Content-Length", "10"),
+        ("Docker-Content-Digest", "sha256:xyz"),
+    ];
+    let (probe, _server) = announcing("200 OK", odd).await;
+    assert_verdict(&probe, Verdict::BadResponse, Stage::Manifest);
+    // Every success is one.
+    let partial = &[("Content-Type", MANIFEST_TYPE)];
+    let (probe, _server) = announcing("206 Partial Content", partial).await;
+    assert_serves(&probe);
+}
+
+#[tokio::test]
 async fn what_is_not_http() {
     for (bytes, verdict) in [
         (b"SSH-2.0-OpenSSH_9.2\r\n".as_slice(), Verdict::NotHttp),
