@@ -132,7 +132,8 @@ fn everything(generation: &str) {
         }
         lab.tell("signal", &["KILL"]);
         match arguments[0] {
-            "exec" | "attach" => fails(&line, &middle.ended(), &[125]),
+            "exec" => fails(&line, &middle.ended(), &[125]),
+            "attach" => fails(&line, &middle.ended(), &[1]),
             "port-forward" | "logs" | "events" => {
                 // It goes on: the next connection, line or event may find the next daemon.
                 lab.tell("restart", &[]);
