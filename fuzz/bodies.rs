@@ -250,7 +250,10 @@ pub fn terminal(data: &[u8]) {
     let text = String::from_utf8(shown).unwrap();
     let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
     assert!(!text.contains(acts), "{text:?}");
-    if let Ok(before) = serde_json::from_slice::<serde_json::Value>(data) {
+    // A carriage return between tokens is JSON, and nothing that a terminal should get; our writers make none.
+    if !data.contains(&b'\r')
+        && let Ok(before) = serde_json::from_slice::<serde_json::Value>(data)
+    {
         let after: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(before, after);
     }
