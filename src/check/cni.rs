@@ -306,8 +306,9 @@ fn sought(case: &Case<'_>, configs: &Configs, directories: &[String]) -> Result<
 fn programs(case: &Case<'_>) -> Judged {
     let configs = Configs::of(case)?;
     let directories = told::networks(case).programs;
-    if !case.host.live
-        && !(case.has_joined() && handlers::has_programs(case).is_ok())
+    // A disk of a node that has joined was complete once; an image of a machine waits for its add-on.
+    let complete = case.host.live || case.has_joined() && handlers::has_programs(case).is_ok();
+    if !complete
         && directories
             .iter()
             .all(|directory| case.files.exists(directory) == Some(false))
