@@ -10,6 +10,9 @@ use super::host::Host;
 use super::units::{self, SocketUnit};
 use crate::endpoint::discover::known;
 
+/// How many processes are looked at in a hurry.
+const LOOKED_AT: usize = 512;
+
 /// A supervisor that holds a socket whose service is down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asleep {
@@ -24,8 +27,7 @@ pub struct Asleep {
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// At the system's own supervisor, which is process 1. Where that is none, nothing on this node starts services on
-    /// demand but what somebody has started by hand.
+    /// At the system's own supervisor; where that is none, at the first of the processes. A few hundred system calls.
     Init,
     /// At every process.
     Everybody,
@@ -33,13 +35,7 @@ pub enum Reach {
 
 /// The supervisor that alone holds the socket at `path`, if that is so.
 pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
-    // The usual case is told by a few small files: by the name of process 1, then by the unit that is known for the path
-    // and its daemon.
-    let init = host.comm(1)?;
-    let supervised = is_supervisor(&init);
-    if !supervised && reach == Reach::Init {
-        return None;
-    }
+    // The usual case, told by a few small files: the unit that is known for the path has its daemon.
     let known = known(&host.inside(path));
     if known.is_some_and(|known| {
         known
@@ -57,8 +53,9 @@ pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
     if inodes.is_empty() {
         return None;
     }
-    if !supervised {
-        return held_by_another(host, &inodes);
+    let init = host.comm(1)?;
+    if !is_supervisor(&init) {
+        return held_by_another(host, &inodes, reach);
     }
     // Several sockets on one path: the one that was bound last is meant, and it is not known which that is. Unless the
     // supervisor holds them all, a daemon has one.
@@ -81,7 +78,7 @@ pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
             })
         }
         Some(_) if reach == Reach::Init => None,
-        Some(_) => held_by_another(host, &inodes),
+        Some(_) => held_by_another(host, &inodes, reach),
         // Its open files may not be seen: the units have to do.
         None => {
             let unit = units::listening_at(host, path)?;
@@ -96,9 +93,13 @@ pub fn asleep(host: &Host, path: &Path, reach: Reach) -> Option<Asleep> {
 }
 
 /// A supervisor that is not process 1: a user's systemd, or systemd-socket-activate.
-fn held_by_another(host: &Host, inodes: &[u64]) -> Option<Asleep> {
+fn held_by_another(host: &Host, inodes: &[u64], reach: Reach) -> Option<Asleep> {
+    let reached = match reach {
+        Reach::Init => LOOKED_AT,
+        Reach::Everybody => usize::MAX,
+    };
     // Asked by name first, which is one small file a process.
-    let pid = host.pids().find(|pid| {
+    let pid = host.pids().take(reached).find(|pid| {
         host.comm(*pid).is_some_and(|comm| is_supervisor(&comm))
             && inodes
                 .iter()
