@@ -97,7 +97,9 @@ pub enum Error {
     #[error("the connection to the runtime was lost")]
     Lost(#[source] Option<io::Error>),
     /// The outputs ended and the input is not taken any more, but how the command ended is not told.
-    #[error("the command's output has ended and nobody takes its input any more, but the runtime does not tell how it ended")]
+    #[error(
+        "the command's output has ended and nobody takes its input any more, but the runtime does not tell how it ended"
+    )]
     Untold,
     /// What arrived is not the protocol that was agreed on.
     #[error("the runtime's streaming server does not keep to the protocol: {0}")]

@@ -66,7 +66,9 @@ pub async fn run(args: &Attach, session: &Session) -> Result<Exit, Error> {
     here.check()?;
     let client = session.client_that_acts().await?;
     let dialer = args.carriage.dialer(session)?;
-    let container = session.container(client, &args.container, Prefer::Running).await?;
+    let container = session
+        .container(client, &args.container, Prefer::Running)
+        .await?;
     let request = cri::AttachRequest {
         container_id: container.id.clone(),
         stdin: args.stdin,

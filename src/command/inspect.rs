@@ -97,7 +97,11 @@ where
                     .into_iter()
                     .map(|inspected| inspected.block.finish())
                     .collect();
-                let between = if session.dialect.is_crictl() { "" } else { "\n" };
+                let between = if session.dialect.is_crictl() {
+                    ""
+                } else {
+                    "\n"
+                };
                 blocks.join(between).into_bytes()
             }
         };

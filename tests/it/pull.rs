@@ -235,6 +235,9 @@ fn a_dry_run_pulls_nothing() {
     let stdout = criscope(["pull", "--dry-run", "--creds", "alice:a", "nginx"])
         .on(&node)
         .stdout();
-    assert_eq!(stdout, "would pull image docker.io/library/nginx:latest as alice\n");
+    assert_eq!(
+        stdout,
+        "would pull image docker.io/library/nginx:latest as alice\n"
+    );
     assert!(node.rpcs().is_empty());
 }

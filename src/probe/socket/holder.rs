@@ -99,11 +99,10 @@ fn held_by_another(host: &Host, inodes: &[u64], reach: Reach) -> Option<Asleep> 
         Reach::Everybody => usize::MAX,
     };
     // Asked by name first, which is one small file a process.
-    let pid = host.pids().take(reached).find(|pid| {
-        host.comm(*pid).is_some_and(|comm| is_supervisor(&comm))
-            && inodes
-                .iter()
-                .all(|inode| host.holds(*pid, *inode) == Some(true))
+    let pid = host.named(reached, is_supervisor).into_iter().find(|pid| {
+        inodes
+            .iter()
+            .all(|inode| host.holds(*pid, *inode) == Some(true))
     })?;
     let comm = host.comm(pid)?;
     (holder(host, inodes) == Some(pid)).then_some(Asleep {
