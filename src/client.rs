@@ -233,10 +233,9 @@ impl Client {
             if self.answers(pulse).await.is_ok() {
                 continue;
             }
-            match self.answers(pulse).await {
-                Err(error @ Error::Deadline { .. }) => return error,
-                // Whatever else is wrong, the call itself finds out.
-                _ => {}
+            // Whatever else is wrong, the call itself finds out.
+            if let Err(error @ Error::Deadline { .. }) = self.answers(pulse).await {
+                return error;
             }
         }
     }

@@ -59,7 +59,6 @@ enum Format {
 ///
 /// # Errors
 /// A file cannot be read, is neither a report nor facts, or there are less than two.
-#[expect(clippy::unused_async, reason = "as every command")]
 pub async fn run(args: &Compare, session: &Session) -> Result<Exit, Error> {
     let mut reports = Vec::new();
     for path in files(&args.paths)? {

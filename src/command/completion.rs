@@ -162,7 +162,7 @@ async fn pods<const N: usize>(
         .list_pod_sandbox(cri::ListPodSandboxRequest::default())
         .await?;
     let listing = Listing::<PodSandbox>::read(reply.bytes());
-    Ok(listing.rows().flat_map(|row| words(row)).collect())
+    Ok(listing.rows().flat_map(words).collect())
 }
 
 fn namespaced(pod: &PodSandbox) -> [String; 1] {

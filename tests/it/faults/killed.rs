@@ -146,15 +146,14 @@ fn everything(generation: &str) {
     }
 
     let script = "echo ready; sleep 1000";
-    for line in [format!("exec -it {id} sh -c '{script}'")] {
-        let mut terminal = Terminal::run(&lab, &line);
-        terminal.wait_for("ready");
-        lab.tell("signal", &["KILL"]);
-        // `end` looks at how the terminal is set.
-        let text = terminal.end();
-        assert!(text.contains("code 125"), "{text}");
-        lab.tell("restart", &[]);
-    }
+    let line = format!("exec -it {id} sh -c '{script}'");
+    let mut terminal = Terminal::run(&lab, &line);
+    terminal.wait_for("ready");
+    lab.tell("signal", &["KILL"]);
+    // `end` looks at how the terminal is set.
+    let text = terminal.end();
+    assert!(text.contains("code 125"), "{text}");
+    lab.tell("restart", &[]);
     // Nothing is left of what was pulled for a test.
     let names = lab.criscope(&["images"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&names.stdout).contains("hang.lab.test"));
