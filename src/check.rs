@@ -192,8 +192,8 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
         .collect();
     let mut waived = Waived::default();
     // What the site and the user make of it, the user last. A failure that is still told, were it as a warning, silences
-    // what comes of it; one that was set aside does not.
-    let mut failed = BTreeSet::new();
+    // what comes of it; one that was set aside only what could not be seen because of it.
+    let (mut failed, mut tolerated) = (BTreeSet::new(), BTreeSet::new());
     let mut aside = Vec::new();
     for (check, notes) in &mut judged {
         let fails = |notes: &[Note]| notes.iter().any(|note| note.status == Status::Fail);
@@ -201,12 +201,15 @@ pub fn examine(facts: &Facts, scope: &Scope) -> Report {
         let policy = scope.policy.as_ref();
         let set_aside = policy.and_then(|policy| policy.apply(check, notes, &facts.taken_at));
         notes.iter_mut().for_each(|note| scope.cap(check, note));
-        if (failed_before || fails(notes)) && notes.iter().any(|note| note.status.is_problem()) {
+        let is_told = notes.iter().any(|note| note.status.is_problem());
+        if (failed_before || fails(notes)) && is_told {
             failed.insert(check.code);
+        } else if failed_before {
+            tolerated.insert(check.code);
         }
         aside.push(set_aside.map(|ends_in| waived.add(ends_in)).is_some());
     }
-    order::silence(&mut judged, &failed);
+    order::silence(&mut judged, &failed, &tolerated);
     let mut summary = Summary::default();
     let mut findings = Vec::new();
     let mut edges = order::Edges::new();

@@ -162,7 +162,7 @@ fn present(case: &Case<'_>) -> Judged {
         ))
         .into();
     }
-    let joined = case.has_joined();
+    let joined = was_complete(case);
     let pods = case
         .cri
         .pods
@@ -303,12 +303,16 @@ fn sought(case: &Case<'_>, configs: &Configs, directories: &[String]) -> Result<
         .collect())
 }
 
+/// Whether this is the disk of a node that has joined a cluster, which was complete once: an image of a machine waits for
+/// its add-on, and a tree with only some files says nothing about others.
+fn was_complete(case: &Case<'_>) -> bool {
+    case.has_joined() && handlers::has_programs(case).is_ok()
+}
+
 fn programs(case: &Case<'_>) -> Judged {
     let configs = Configs::of(case)?;
     let directories = told::networks(case).programs;
-    // A disk of a node that has joined was complete once; an image of a machine waits for its add-on.
-    let complete = case.host.live || case.has_joined() && handlers::has_programs(case).is_ok();
-    if !complete
+    if !(case.host.live || was_complete(case))
         && directories
             .iter()
             .all(|directory| case.files.exists(directory) == Some(false))

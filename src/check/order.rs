@@ -7,14 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::finding::{Evidence, Finding, Note, Severity, Status};
 use super::{Check, find};
 
-/// Replaces what a check has to say, if something in `failed` makes it pointless. What passed stays.
-pub(super) fn silence(judged: &mut [(&'static Check, Vec<Note>)], failed: &BTreeSet<&str>) {
+/// Replaces what a check has to say, if something in `failed` makes it pointless. What passed stays. A failure that is
+/// `tolerated` is not told, so it speaks only for what could not be seen because of it, and for no problem.
+pub(super) fn silence(
+    judged: &mut [(&'static Check, Vec<Note>)],
+    failed: &BTreeSet<&str>,
+    tolerated: &BTreeSet<&str>,
+) {
     explain(judged);
     for (check, notes) in judged.iter_mut() {
         if notes.iter().all(|note| note.status == Status::Pass) {
             continue;
         }
-        if let Some(cause) = silencer(check, failed, &mut BTreeSet::new()) {
+        let by_tolerated = || {
+            let is_blind = !notes.iter().any(|note| note.status.is_problem());
+            is_blind.then(|| silencer(check, tolerated, &mut BTreeSet::new()))?
+        };
+        let cause = silencer(check, failed, &mut BTreeSet::new()).or_else(by_tolerated);
+        if let Some(cause) = cause {
             *notes = vec![Note::new(
                 Status::Skip,
                 format!("nothing to be said while `{cause}` fails"),

@@ -432,25 +432,31 @@ mod tests {
     }
 
     #[test]
-    fn a_waived_cause_does_not_hide_what_comes_of_it() {
+    fn a_waived_cause_speaks_for_what_is_unseen_and_hides_no_problem() {
         let (cause, consequence) = ("cri-plugin-loaded", "cri-runtime-ready");
-        let facts = node(|facts| {
-            (fixture("cri-plugin-loaded").bad)(facts);
-            facts.cri.status = Fact::unknown("not asked");
-        });
-        let judge = |policy: &str| {
+        let judge = |facts: &crate::facts::Facts, policy: &str| {
             let mut scope = Scope::of(Profile::Health);
             scope.all = true;
             scope.policy = Some(Policy::parse(policy).unwrap());
-            examine(&facts, &scope)
+            examine(facts, &scope)
         };
-        let plain = judge("");
+        let waiver = format!("[[waive]]\ncheck = \"{cause}\"\nreason = \"x\"\nuntil = \"never\"\n");
+        let blind = node(|facts| {
+            (fixture("cri-plugin-loaded").bad)(facts);
+            facts.cri.status = Fact::unknown("not asked");
+        });
+        let plain = judge(&blind, "");
         assert_eq!(status(&plain, cause), Status::Fail);
         assert_eq!(status(&plain, consequence), Status::Skip);
-        let waived = judge(&format!(
-            "[[waive]]\ncheck = \"{cause}\"\nreason = \"x\"\nuntil = \"never\"\n"
-        ));
-        assert_eq!(status(&waived, consequence), Status::Unknown);
+        assert_eq!(status(&judge(&blind, &waiver), consequence), Status::Skip);
+        let failing = node(|facts| {
+            (fixture("cri-runtime-ready").bad)(facts);
+            let status = facts.cri.status.clone();
+            (fixture("cri-plugin-loaded").bad)(facts);
+            facts.cri.status = status;
+        });
+        assert_eq!(status(&judge(&failing, ""), consequence), Status::Skip);
+        assert_eq!(status(&judge(&failing, &waiver), consequence), Status::Fail);
     }
 
     #[test]

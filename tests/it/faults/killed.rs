@@ -118,7 +118,6 @@ fn everything(generation: &str) {
         vec!["exec", id, "sh", "-c", "echo ready; sleep 1000"],
         vec!["attach", &talks],
         vec!["port-forward", &*web, "0:8080"],
-        vec!["logs", "-f", &talks],
         vec!["ps", "-w"],
         vec!["stats", "-w"],
         vec!["events"],
@@ -134,7 +133,7 @@ fn everything(generation: &str) {
         match arguments[0] {
             "exec" => fails(&line, &middle.ended(), &[125]),
             "attach" => fails(&line, &middle.ended(), &[1]),
-            "port-forward" | "logs" | "events" => {
+            "port-forward" | "events" => {
                 // It goes on: the next connection, line or event may find the next daemon.
                 lab.tell("restart", &[]);
                 let (code, said) = middle.interrupted();
