@@ -34,7 +34,7 @@ Examples:
   criscope registry probe nginx --endpoint https://mirror.example:5000 --ca /etc/ssl/corp.pem
                                                         would it serve as a mirror?
 
-Exit codes: 0 every image would be pulled, 1 one would not, or is not what it should be.";
+Exit codes: 0 every image would be pulled, 1 one would not, or is not what it should be, 3 it could not be told.";
 
 /// At most so many images are probed at a time.
 const CONCURRENT: usize = 4;
