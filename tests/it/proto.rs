@@ -2,8 +2,6 @@
 //! numbers, types, names and order. Ours may have more.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use criscope::cri;
 use prost::Message;
@@ -21,7 +19,7 @@ fn every_name_and_number_of_the_packaged_definition_is_ours() {
     if !lab::wanted() {
         return;
     }
-    let api = unpacked().join(API);
+    let api = lab::unpacked(PACKAGE, SUITE).join(API);
     let dir = api.parent().unwrap();
     let theirs = protox::compile([&api], [dir]).unwrap();
     let ours = FileDescriptorSet::decode(cri::DESCRIPTORS).unwrap();
@@ -41,22 +39,6 @@ fn every_name_and_number_of_the_packaged_definition_is_ours() {
         order.retain(|field| fields.contains(field));
         assert_eq!(&order, fields, "order of the fields of {message}");
     }
-}
-
-/// What the package has below `/`. The lab fetches it once and keeps it.
-fn unpacked() -> PathBuf {
-    let output = Command::new(lab::binary())
-        .args(["fetch", PACKAGE, "--suite", SUITE, "--json"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{PACKAGE} of {SUITE} cannot be had: {said}"
-    );
-    let packages: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let root = packages[0]["root"].as_str().unwrap();
-    Path::new(root).to_owned()
 }
 
 /// A definition taken apart into statements that can be compared.

@@ -2,28 +2,13 @@
 //! monitoring system would refuse too.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::fixture::write;
 use crate::support::{criscope, lab};
 
 const SUITE: &str = "bookworm";
-
-/// What a package has below `/`. The lab fetches it once and keeps it.
-fn unpacked(package: &str) -> PathBuf {
-    let output = Command::new(lab::binary())
-        .args(["fetch", package, "--suite", SUITE, "--json"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{package} of {SUITE} cannot be had: {said}"
-    );
-    let packages: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    packages[0]["root"].as_str().unwrap().into()
-}
 
 /// What a program makes of its standard input: its exit code and everything that it says.
 fn judged(program: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String) {
@@ -62,7 +47,7 @@ fn promtool_takes_metrics_and_rules() {
     if !lab::wanted() {
         return;
     }
-    let promtool = unpacked("prometheus").join("usr/bin/promtool");
+    let promtool = lab::unpacked("prometheus", SUITE).join("usr/bin/promtool");
     let node = node();
     let root = node.path().to_str().unwrap();
     let runtime = "containerd@1.7.28";

@@ -58,13 +58,7 @@ impl Walk<'_> {
             .ask_as_user(&Method::GET, &url.sibling("blobs", &expected), None, at)
             .await?;
         if !self.takes(reply.status) {
-            let fault = self.refuse(reply, at).await;
-            let verdict = if fault.verdict == Verdict::NotFound {
-                Verdict::BlobMissing
-            } else {
-                fault.verdict
-            };
-            return Err(Fault { verdict, ..fault });
+            return Err(self.refuse_content(reply, at).await);
         }
         let (mut hash, mut length) = (Sha256::new(), 0u64);
         let stall: Duration = self.options.limits.stall;

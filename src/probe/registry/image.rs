@@ -434,14 +434,8 @@ impl Walk<'_> {
             .ask_as_user(&Method::GET, &target, Some(&accept), at)
             .await?;
         if !self.takes(reply.status) {
-            let fault = self.refuse(reply, at).await;
-            let verdict = if fault.verdict == Verdict::NotFound {
-                Verdict::BlobMissing
-            } else {
-                fault.verdict
-            };
+            let fault = self.refuse_content(reply, at).await;
             return Err(Fault {
-                verdict,
                 detail: format!("the platform's manifest {digest}: {}", fault.detail),
                 ..fault
             });

@@ -374,6 +374,15 @@ impl Walk<'_> {
             self.blame_redirect(fault, at)
         }
     }
+
+    /// The same for what a manifest names: a registry that has the one and not the other is broken, not asked in vain.
+    pub(super) async fn refuse_content(&mut self, reply: Reply, at: Stage) -> Fault {
+        let mut fault = self.refuse(reply, at).await;
+        if fault.verdict == Verdict::NotFound {
+            fault.verdict = Verdict::BlobMissing;
+        }
+        fault
+    }
 }
 
 /// The verdict of a status that is neither a success nor a redirect to follow.

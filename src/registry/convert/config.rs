@@ -111,16 +111,7 @@ impl<'t> Lines<'t> {
         for (index, header) in headers.iter().enumerate() {
             let keys: Vec<&str> = header.keys.iter().map(String::as_str).collect();
             let is_ours = match keys.as_slice() {
-                ["plugin" | "plugins", plugin, "registry", "mirrors", ..] => is_cri(plugin),
-                [
-                    "plugin" | "plugins",
-                    plugin,
-                    "registry",
-                    "configs",
-                    _,
-                    "tls",
-                    ..,
-                ] => is_cri(plugin),
+                _ if is_section(&header.keys) => true,
                 // A bare header of something that is empty now.
                 ["plugin" | "plugins", plugin, "registry", "configs"] => {
                     is_cri(plugin) && self.is_bare(header.place.line, headers.get(index + 1))

@@ -185,6 +185,23 @@ pub fn wanted() -> bool {
     !off
 }
 
+/// What a Debian package of a suite has below `/`. The lab fetches it once and keeps it.
+#[track_caller]
+pub fn unpacked(package: &str, suite: &str) -> PathBuf {
+    let output = Command::new(binary())
+        .args(["fetch", package, "--suite", suite, "--json"])
+        .output()
+        .expect("the lab runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{package} of {suite} cannot be had: {said}"
+    );
+    let packages: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let root = packages[0]["root"].as_str().expect("a package has a root");
+    PathBuf::from(root)
+}
+
 /// The lab's binary beside this test's own.
 #[track_caller]
 pub fn binary() -> PathBuf {
